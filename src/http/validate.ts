@@ -1,0 +1,96 @@
+/**
+ * Checks bodies and queries against the schema of their route and words the first problem as Nova does, so that
+ * clients which parse the text find what they expect.
+ */
+import { Ajv, type ErrorObject, type ValidateFunction } from 'ajv';
+import addFormats from 'ajv-formats';
+import type { TSchema } from 'typebox';
+import { CloudError } from '#domain/errors.ts';
+
+const ajv = new Ajv({ allErrors: true, verbose: true, strict: false, discriminator: false });
+// The package is CommonJS; its callable default sits one level down for ESM importers.
+(addFormats as unknown as { default: (to: Ajv) => void }).default(ajv);
+
+const compiled = new WeakMap<TSchema, ValidateFunction>();
+
+/** Throws `badRequest` with Nova's wording when `value` is not of `schema`. Compiles a schema at its first use. */
+export function validate(schema: TSchema, value: unknown, what: 'body' | 'query'): void {
+  let check = compiled.get(schema);
+  if (!check) {
+    check = ajv.compile(schema);
+    compiled.set(schema, check);
+  }
+  if (check(value)) return;
+  throw new CloudError('badRequest', { reason: explain(check.errors ?? [], what) });
+}
+
+function explain(errors: readonly ErrorObject[], what: 'body' | 'query'): string {
+  const error = bestMatch(errors);
+  if (!error) return 'Invalid input';
+  const message = reasonOf(error);
+  const path = error.instancePath.split('/').slice(1);
+  if (path.length === 0) return message;
+  const place = what === 'body' ? 'field/attribute' : 'query parameters';
+  return `Invalid input for ${place} ${path.at(-1)}. Value: ${shorten(error.data)}. ${message}`;
+}
+
+/** The error nearest to the root says most; `anyOf`/`oneOf` only repeat what their branches say. */
+function bestMatch(errors: readonly ErrorObject[]): ErrorObject | undefined {
+  const depth = (error: ErrorObject) => error.instancePath.split('/').length;
+  const plain = errors.filter((error) => !['anyOf', 'oneOf', 'if'].includes(error.keyword));
+  const combined = errors.filter((error) => ['anyOf', 'oneOf'].includes(error.keyword));
+  const outside = plain.filter((error) => !combined.some((outer) => error.schemaPath.startsWith(outer.schemaPath)));
+  const candidates = [...outside, ...combined];
+  return candidates.toSorted((a, b) => depth(a) - depth(b))[0] ?? errors[0];
+}
+
+function reasonOf(error: ErrorObject): string {
+  const value = shorten(error.data);
+  switch (error.keyword) {
+    case 'additionalProperties':
+      return `Additional properties are not allowed ('${error.params['additionalProperty']}' was unexpected)`;
+    case 'required':
+      return `'${error.params['missingProperty']}' is a required property`;
+    case 'type':
+      return `${value} is not of type ${quoteTypes(error.params['type'])}`;
+    case 'maxLength':
+      return `${value} is too long`;
+    case 'minLength':
+      return `${value} is too short`;
+    case 'pattern':
+      return `${value} does not match '${error.params['pattern']}'`;
+    case 'format':
+      return `${value} is not a '${error.params['format']}'`;
+    case 'enum':
+      return `${value} is not one of [${(error.params['allowedValues'] as unknown[]).map((item) => `'${item}'`).join(', ')}]`;
+    case 'minimum':
+      return `${value} is less than the minimum of ${error.params['limit']}`;
+    case 'maximum':
+      return `${value} is greater than the maximum of ${error.params['limit']}`;
+    case 'maxItems':
+      return `${value} is too long`;
+    case 'minItems':
+      return `${value} is too short`;
+    case 'uniqueItems':
+      return `${value} has non-unique elements`;
+    case 'minProperties':
+      return `${value} does not have enough properties`;
+    case 'maxProperties':
+      return `${value} has too many properties`;
+    case 'anyOf':
+    case 'oneOf':
+      return `${value} is not valid under any of the given schemas`;
+    default:
+      return `${value} ${error.message ?? 'is invalid'}`;
+  }
+}
+
+function quoteTypes(types: unknown): string {
+  return (Array.isArray(types) ? types : String(types).split(',')).map((type) => `'${type}'`).join(', ');
+}
+
+/** A value as it appears in a message; long ones are cut, so that an error is never larger than its request. */
+function shorten(value: unknown): string {
+  const text = typeof value === 'string' ? `'${value}'` : (JSON.stringify(value) ?? 'None');
+  return text.length > 200 ? `${text.slice(0, 200)}…` : text;
+}
