@@ -48,25 +48,25 @@ function reasonOf(error: ErrorObject): string {
   const value = shorten(error.data);
   switch (error.keyword) {
     case 'additionalProperties':
-      return `Additional properties are not allowed ('${error.params['additionalProperty']}' was unexpected)`;
+      return `Additional properties are not allowed ('${error.params.additionalProperty}' was unexpected)`;
     case 'required':
-      return `'${error.params['missingProperty']}' is a required property`;
+      return `'${error.params.missingProperty}' is a required property`;
     case 'type':
-      return `${value} is not of type ${quoteTypes(error.params['type'])}`;
+      return `${value} is not of type ${quoteTypes(error.params.type)}`;
     case 'maxLength':
       return `${value} is too long`;
     case 'minLength':
       return `${value} is too short`;
     case 'pattern':
-      return `${value} does not match '${error.params['pattern']}'`;
+      return `${value} does not match '${error.params.pattern}'`;
     case 'format':
-      return `${value} is not a '${error.params['format']}'`;
+      return `${value} is not a '${error.params.format}'`;
     case 'enum':
-      return `${value} is not one of [${(error.params['allowedValues'] as unknown[]).map((item) => `'${item}'`).join(', ')}]`;
+      return `${value} is not one of [${(error.params.allowedValues as unknown[]).map((item) => `'${item}'`).join(', ')}]`;
     case 'minimum':
-      return `${value} is less than the minimum of ${error.params['limit']}`;
+      return `${value} is less than the minimum of ${error.params.limit}`;
     case 'maximum':
-      return `${value} is greater than the maximum of ${error.params['limit']}`;
+      return `${value} is greater than the maximum of ${error.params.limit}`;
     case 'maxItems':
       return `${value} is too long`;
     case 'minItems':

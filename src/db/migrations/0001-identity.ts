@@ -1,5 +1,6 @@
 /** Projects, users, roles, what users may do where, and tokens that no longer count. */
-import { type Kysely, type Migration, sql } from 'kysely';
+import { type Kysely, sql } from 'kysely';
+import type { Migration } from 'kysely/migration';
 
 export const identity: Migration = {
   async up(db: Kysely<unknown>) {

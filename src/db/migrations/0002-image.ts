@@ -1,5 +1,6 @@
 /** Images, their tags, and the projects they are shared with. */
-import { type Kysely, type Migration, sql } from 'kysely';
+import { type Kysely, sql } from 'kysely';
+import type { Migration } from 'kysely/migration';
 
 export const image: Migration = {
   async up(db: Kysely<unknown>) {

@@ -1,5 +1,6 @@
 /** Flavors, key pairs, servers, hosts, allocations. */
-import { type Kysely, type Migration, sql } from 'kysely';
+import { type Kysely, sql } from 'kysely';
+import type { Migration } from 'kysely/migration';
 
 export const compute: Migration = {
   async up(db: Kysely<unknown>) {

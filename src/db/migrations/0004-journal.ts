@@ -1,5 +1,6 @@
 /** Operations, their journal, and the outbox. */
-import { type Kysely, type Migration, sql } from 'kysely';
+import { type Kysely, sql } from 'kysely';
+import type { Migration } from 'kysely/migration';
 
 export const journal: Migration = {
   async up(db: Kysely<unknown>) {
