@@ -2,26 +2,15 @@
  * Checks bodies and queries against the schema of their route and words the first problem as Nova does, so that
  * clients which parse the text find what they expect.
  */
-import { Ajv, type ErrorObject, type ValidateFunction } from 'ajv';
-import addFormats from 'ajv-formats';
+import type { ErrorObject } from 'ajv';
 import type { TSchema } from 'typebox';
 import { CloudError } from '#domain/errors.ts';
+import { problemsOf } from '#schema/check.ts';
 
-const ajv = new Ajv({ allErrors: true, verbose: true, strict: false, discriminator: false });
-// The package is CommonJS; its callable default sits one level down for ESM importers.
-(addFormats as unknown as { default: (to: Ajv) => void }).default(ajv);
-
-const compiled = new WeakMap<TSchema, ValidateFunction>();
-
-/** Throws `badRequest` with Nova's wording when `value` is not of `schema`. Compiles a schema at its first use. */
+/** Throws `badRequest` with Nova's wording when `value` is not of `schema`. */
 export function validate(schema: TSchema, value: unknown, what: 'body' | 'query'): void {
-  let check = compiled.get(schema);
-  if (!check) {
-    check = ajv.compile(schema);
-    compiled.set(schema, check);
-  }
-  if (check(value)) return;
-  throw new CloudError('badRequest', { reason: explain(check.errors ?? [], what) });
+  const problems = problemsOf(schema, value);
+  if (problems.length > 0) throw new CloudError('badRequest', { reason: explain(problems, what) });
 }
 
 function explain(errors: readonly ErrorObject[], what: 'body' | 'query'): string {

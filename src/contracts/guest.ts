@@ -1,0 +1,16 @@
+/** Shapes that more than one contract uses. Sizes say their unit. */
+import { Type } from 'typebox';
+
+export const Id = Type.String({ minLength: 1, maxLength: 64 });
+
+export const Resources = Type.Object({
+  vcpus: Type.Integer({ minimum: 1 }),
+  memoryMib: Type.Integer({ minimum: 1 }),
+  diskGib: Type.Integer({ minimum: 0 }),
+});
+
+export const Nic = Type.Object({ mac: Type.String({ pattern: '^([0-9a-f]{2}:){5}[0-9a-f]{2}$' }) });
+
+export const GuestStateName = Type.Enum(['absent', 'stopped', 'running', 'paused', 'crashed']);
+
+export const Nothing = Type.Object({});
