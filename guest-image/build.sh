@@ -161,15 +161,13 @@ $root_start,$root_size,83
 TABLE
 dd if=/usr/lib/syslinux/mbr/mbr.bin of="$disk" bs=440 count=1 conv=notrunc status=none
 
-boot="$diskcp "$HERE/boot/syslinux.cfg" "$work/syslinux.cfg"
-touch -d "@$SOURCE_DATE_EPOCH" "$kernel" "$work/initrd.img" "$work/syslinux.cfg"
-$((boot_start * 512))"
+boot="$disk@@$((boot_start * 512))"
 mformat -i "$boot" -T $boot_size -h 16 -s 63 -N 7e57c10d ::
 cp "$HERE/boot/syslinux.cfg" "$work/syslinux.cfg"
 touch -d "@$SOURCE_DATE_EPOCH" "$kernel" "$work/initrd.img" "$work/syslinux.cfg"
 mcopy -m -i "$boot" "$kernel" ::/vmlinuz
 mcopy -m -i "$boot" "$work/initrd.img" ::/initrd.img
-mcopy -i "$boot" "$HERE/boot/syslinux.cfg" ::/syslinux.cfg
+mcopy -m -i "$boot" "$work/syslinux.cfg" ::/syslinux.cfg
 syslinux --install --offset $((boot_start * 512)) "$disk"
 
 # resize= leaves room in the tables for growing on-line up to 100 GiB.
