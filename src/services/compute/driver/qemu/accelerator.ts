@@ -1,0 +1,37 @@
+/**
+ * Whether this host really can run guests with KVM.
+ *
+ * /dev/kvm can exist, open, and still be useless (nested hosts without VMX or SVM hang or die there, and
+ * `-accel kvm:tcg` does not fall back). So: the processor's flag, write access, and a short start as proof.
+ */
+
+import { constants } from 'node:fs';
+import { access, readFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { DriverError } from '../driver-error.ts';
+import { QEMU } from './argv.ts';
+import type { Spawner } from './spawner.ts';
+
+const SMOKE_TIMEOUT_MS = 5000;
+let probed: Promise<'kvm' | 'tcg'> | undefined;
+
+/** The best accelerator that works. Probed once per process; never rejects for a host that merely lacks KVM. */
+export function probeAccelerator(spawner: Spawner): Promise<'kvm' | 'tcg'> {
+  probed ??= probe(spawner);
+  return probed;
+}
+
+async function probe(spawner: Spawner): Promise<'kvm' | 'tcg'> {
+  const cpu = await readFile('/proc/cpuinfo', 'latin1');
+  if (!/^flags\s*:.*\b(vmx|svm)\b/m.test(cpu)) return 'tcg';
+  try {
+    await access('/dev/kvm', constants.R_OK | constants.W_OK);
+    // Creates a virtual machine with one host-like processor, runs nothing, and leaves at once by the monitor's quit.
+    const quit = `printf '{"execute":"qmp_capabilities"}{"execute":"quit"}' | ${QEMU} -machine none -accel kvm -cpu host -nodefaults -display none -qmp stdio`;
+    await spawner.run(['sh', '-c', quit], { cwd: tmpdir(), signal: AbortSignal.timeout(SMOKE_TIMEOUT_MS) });
+    return 'kvm';
+  } catch (error) {
+    if (error instanceof DriverError || error instanceof Error) return 'tcg'; // no access, refused, or hung
+    throw error;
+  }
+}
