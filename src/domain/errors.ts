@@ -66,6 +66,18 @@ export const ERRORS = {
     text: '{what} speaks contract version {theirs}, this is {ours}; upgrade the older one.',
   },
 
+  // identity
+  identityNotFound: { status: 404, text: 'Could not find {what}: {id}.' },
+  identityDuplicate: {
+    status: 409,
+    text: 'Conflict occurred attempting to store {what} - Duplicate entry found with name {name}{where}.',
+  },
+  assignmentNotFound: {
+    status: 404,
+    text: 'Could not find role assignment with role: {role}, user or group: {user}, project, domain, or system: {project}.',
+  },
+  tokenNotFound: { status: 404, text: 'Failed to validate token' },
+
   // image
   imageRejected: { status: 400, text: 'Image refused: {reason}' },
 } as const satisfies Record<string, ErrorEntry>;

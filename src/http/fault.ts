@@ -50,11 +50,17 @@ export const computeFault: FaultWriter = (error, authUrl) => {
   return { contentType: JSON_TYPE, body: JSON.stringify({ [name]: { code: error.status, message: error.message } }) };
 };
 
-/** Keystone: `{"error": {"code": 401, "message": "…", "title": "Unauthorized"}}`. */
-export const identityFault: FaultWriter = (error) => ({
-  contentType: JSON_TYPE,
-  body: JSON.stringify({ error: { code: error.status, message: error.message, title: titleOf(error.status) } }),
-});
+/** Keystone: `{"error": {"code": 401, "message": "…", "title": "Unauthorized"}}`, with its own words for a 403. */
+export const identityFault: FaultWriter = (error) => {
+  const message =
+    error.code === 'policyForbids'
+      ? `You are not authorized to perform the requested action: ${error.params.rule}.`
+      : error.message;
+  return {
+    contentType: JSON_TYPE,
+    body: JSON.stringify({ error: { code: error.status, message, title: titleOf(error.status) } }),
+  };
+};
 
 /** Glance: webob's HTML page; clients take the text between the tags. */
 export const imageFault: FaultWriter = (error, authUrl) => {

@@ -20,7 +20,7 @@ function explain(errors: readonly ErrorObject[], what: 'body' | 'query'): string
   const path = error.instancePath.split('/').slice(1);
   if (path.length === 0) return message;
   const place = what === 'body' ? 'field/attribute' : 'query parameters';
-  return `Invalid input for ${place} ${path.at(-1)}. Value: ${shorten(error.data)}. ${message}`;
+  return `Invalid input for ${place} ${path.at(-1)}. Value: ${shorten(error.data, path.at(-1))}. ${message}`;
 }
 
 /** The error nearest to the root says most; `anyOf`/`oneOf` only repeat what their branches say. */
@@ -34,7 +34,7 @@ function bestMatch(errors: readonly ErrorObject[]): ErrorObject | undefined {
 }
 
 function reasonOf(error: ErrorObject): string {
-  const value = shorten(error.data);
+  const value = shorten(error.data, error.instancePath.split('/').at(-1));
   switch (error.keyword) {
     case 'additionalProperties':
       return `Additional properties are not allowed ('${error.params.additionalProperty}' was unexpected)`;
@@ -78,8 +78,15 @@ function quoteTypes(types: unknown): string {
   return (Array.isArray(types) ? types : String(types).split(',')).map((type) => `'${type}'`).join(', ');
 }
 
+const SECRET = /pass(word|wd)?$|^secret$|^token$/i;
+
 /** A value as it appears in a message; long ones are cut, so that an error is never larger than its request. */
-function shorten(value: unknown): string {
-  const text = typeof value === 'string' ? `'${value}'` : (JSON.stringify(value) ?? 'None');
+function shorten(value: unknown, name = ''): string {
+  const text = typeof value === 'string' ? `'${masked(name, value)}'` : (JSON.stringify(value, masked) ?? 'None');
   return text.length > 200 ? `${text.slice(0, 200)}…` : text;
+}
+
+/** What a message says in place of a secret: clients print and log the errors they get. */
+function masked(name: string, value: unknown): unknown {
+  return typeof value === 'string' && SECRET.test(name) ? '***' : value;
 }
