@@ -1,4 +1,4 @@
-/** Images, their tags, and the projects they are shared with. */
+/** Images, their properties and tags, and the projects they are shared with. */
 import { type Kysely, sql } from 'kysely';
 import type { Migration } from 'kysely/migration';
 
@@ -8,9 +8,12 @@ export const image: Migration = {
       id text primary key, name text, status text not null, visibility text not null, owner text not null,
       protected integer not null, os_hidden integer not null, disk_format text, container_format text,
       min_disk integer not null, min_ram integer not null, size bigint, virtual_size bigint, checksum text, os_hash_value text,
-      properties text not null, created_at bigint not null, updated_at bigint not null)`.execute(db);
+      created_at bigint not null, updated_at bigint not null)`.execute(db);
     await sql`create index images_owner on images (owner, created_at)`.execute(db);
     await sql`create index images_visibility on images (visibility, created_at)`.execute(db);
+    await sql`create table image_properties (
+      image_id text not null references images(id) on delete cascade, name text not null, value text not null,
+      primary key (image_id, name))`.execute(db);
     await sql`create table image_tags (
       image_id text not null references images(id) on delete cascade, tag text not null, primary key (image_id, tag))`.execute(
       db,

@@ -18,10 +18,15 @@ export interface ImageRow {
   checksum: string | null;
   /** SHA-512 in hex. */
   os_hash_value: string | null;
-  /** The owner's own properties as a JSON object of strings. */
-  properties: string;
   created_at: number;
   updated_at: number;
+}
+
+/** One of the owner's own properties. */
+export interface ImagePropertyRow {
+  image_id: string;
+  name: string;
+  value: string;
 }
 
 export interface ImageTagRow {
@@ -39,6 +44,7 @@ export interface ImageMemberRow {
 
 export interface ImageTables {
   images: ImageRow;
+  image_properties: ImagePropertyRow;
   image_tags: ImageTagRow;
   image_members: ImageMemberRow;
 }
