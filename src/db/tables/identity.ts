@@ -32,7 +32,10 @@ export interface RoleAssignmentRow {
   role_id: string;
 }
 
-/** A token is refused when a row matches its audit id, or its user (and project) and it was issued before `before`. */
+/**
+ * A token issued at or before `before` is refused when its audit id matches, or its user (and project, where the row
+ * has both), or, where the row has nothing but a project, its project.
+ */
 export interface TokenRevocationRow {
   id: string;
   audit_id: string | null;
@@ -50,6 +53,12 @@ export interface SigningKeyRow {
   created_at: number;
 }
 
+/** One row, `id` 1, counted up in the same transaction as every identity write: how other processes notice it. */
+export interface IdentityRevisionRow {
+  id: number;
+  revision: number;
+}
+
 export interface IdentityTables {
   projects: ProjectRow;
   users: UserRow;
@@ -57,4 +66,5 @@ export interface IdentityTables {
   role_assignments: RoleAssignmentRow;
   token_revocations: TokenRevocationRow;
   signing_keys: SigningKeyRow;
+  identity_revision: IdentityRevisionRow;
 }
