@@ -123,10 +123,12 @@ class QemuDriver implements Driver {
       const specText = JSON.stringify(spec);
       const same = (await readIfThere(specPath)) === specText;
       await mkdir(dir, { recursive: true, mode: 0o750 });
-      await Promise.all([
+      // Both to their ends even if one fails: nothing may still be writing here when the caller hears of it.
+      const parts = await Promise.allSettled([
         ensureDisk(dir, spec),
         same || !spec.configDrive ? null : writeConfigDrive(dir, spec.configDrive, this.#spawner),
       ]);
+      for (const part of parts) if (part.status === 'rejected') throw part.reason;
       if (user) {
         const owned = [dir, join(dir, FILES.disk), ...(spec.configDrive ? [join(dir, FILES.configDrive)] : [])];
         await Promise.all(owned.map((path) => chown(path, user.uid, user.gid)));

@@ -1,0 +1,266 @@
+/**
+ * The QEMU driver with real guests. Needs the guest image (`guest-image/build.sh`; MICRONOVA_GUEST_IMAGE says where it is);
+ * without it the suite fails rather than pretends.
+ */
+
+import assert from 'node:assert/strict';
+import { execFile, spawn } from 'node:child_process';
+import { existsSync } from 'node:fs';
+import { appendFile, mkdir, mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
+import { homedir, tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, test } from 'node:test';
+import { setTimeout as delay } from 'node:timers/promises';
+import { promisify } from 'node:util';
+import { openSerial, type SerialConsole } from '../../../../cli/serial-console.ts';
+import { childAt, driverConformance, processesIn, until } from '../conformance.ts';
+import type { Driver, GuestEvent, GuestSpec, JobControl } from '../driver.ts';
+import { boundLog } from './console-log.ts';
+import { qemuDriver } from './qemu-driver.ts';
+import { QmpClient } from './qmp/client.ts';
+
+const run = promisify(execFile);
+const cache = process.env.XDG_CACHE_HOME ?? join(homedir(), '.cache');
+const IMAGE = process.env.MICRONOVA_GUEST_IMAGE ?? join(cache, 'micronova', 'guest.qcow2');
+if (!existsSync(IMAGE)) {
+  throw new Error(`No guest image at ${IMAGE}: build it with guest-image/build.sh, or set MICRONOVA_GUEST_IMAGE`);
+}
+
+const PASSWORD = 'correct-horse';
+const ID = '0d6cbd68-4d0e-4d3f-8f29-5f3f6a3c0001';
+const OTHER = '0d6cbd68-4d0e-4d3f-8f29-5f3f6a3c0002';
+const subject = { module: new URL('./qemu-driver.ts', import.meta.url), factory: 'qemuDriver' };
+
+const spec = (id: string, base = IMAGE): GuestSpec => ({
+  id,
+  name: 'tester',
+  vcpus: 1,
+  memoryMib: 128,
+  disk: { base, baseFormat: 'qcow2', sizeBytes: 256 * 2 ** 20 },
+  nics: [{ mac: '52:54:00:00:00:01' }],
+  configDrive: {
+    'openstack/latest/meta_data.json': JSON.stringify({ uuid: id, hostname: 'tester', admin_pass: PASSWORD }),
+  },
+});
+const ignored = (): JobControl => ({ signal: new AbortController().signal, onProgress: () => undefined });
+
+interface HandleFile {
+  process: { pid: number; startTime: string };
+}
+const handleOf = async (instancesDir: string, id = ID): Promise<HandleFile> =>
+  JSON.parse(await readFile(join(instancesDir, id, 'handle.json'), 'utf8'));
+
+driverConformance('qemu', () => ({
+  ...subject,
+  open: (instancesDir) => qemuDriver({ instancesDir }),
+  spec,
+  crash: async (_driver, instancesDir, id) => {
+    const { pid } = (await handleOf(instancesDir, id)).process;
+    process.kill(pid, 'SIGKILL');
+    await until(async () => (await processesIn(join(instancesDir, id))).length === 0, 'QEMU has ended');
+  },
+}));
+
+describe('QEMU driver', { concurrency: false }, () => {
+  let root: string;
+  let instancesDir: string;
+  let driver: Driver;
+  let events: GuestEvent[];
+
+  beforeEach(async () => {
+    root = await mkdtemp(join(tmpdir(), 'micronova-qemu-'));
+    instancesDir = join(root, 'instances');
+    await mkdir(instancesDir);
+    driver = qemuDriver({ instancesDir });
+    events = [];
+    driver.onEvent((event) => events.push(event));
+  });
+
+  afterEach(async () => {
+    try {
+      await driver.close({ stopGuests: true });
+    } finally {
+      for (const pid of await processesIn(root)) process.kill(pid, 'SIGKILL');
+      await rm(root, { recursive: true, force: true });
+    }
+  });
+
+  const started = async (id = ID): Promise<void> => {
+    await driver.create(spec(id));
+    await driver.start(id);
+  };
+  const loggedIn = async (id: string): Promise<SerialConsole> => {
+    const console = await openSerial(join(instancesDir, id, 'serial.sock'));
+    await console.login(PASSWORD);
+    return console;
+  };
+
+  test('a live backup holds exactly what was written before it, and the guest never stops', async () => {
+    await started();
+    const debug = await QmpClient.connect(join(instancesDir, ID, 'qmp-debug.sock'), { timeoutMs: 10_000 });
+    const seen: string[] = [];
+    debug.onEvent(({ event }) => seen.push(event));
+    const guest = await loggedIn(ID);
+    await guest.run('dd if=/dev/urandom of=/root/big bs=1M count=24; echo first > /root/before; sync');
+    const sum = (await guest.run('md5sum < /root/big')).output;
+    const target = join(root, 'backup.qcow2');
+    const backup = driver.backupDisk(ID, target, ignored());
+    const late = guest.run('echo second > /root/after; dd if=/dev/zero of=/root/big bs=1M count=24; sync');
+    const result = await backup;
+    await late;
+    assert.equal(result.live, true);
+    assert.equal((await guest.run('cat /root/after')).output, 'second\n');
+    assert.ok(seen.includes('JOB_STATUS_CHANGE') && !seen.includes('STOP'), `events: ${seen.join(' ')}`);
+    debug.close();
+    await run('qemu-img', ['check', target]);
+
+    // The guest ends by itself: that is news, and no crash.
+    guest.send('poweroff\n');
+    await until(async () => events.length > 0, 'the power-off is told');
+    guest.close();
+    assert.deepEqual(events, [{ id: ID, state: 'stopped', reason: 'guest powered off' }]);
+    assert.equal((await driver.inspect(ID)).state, 'stopped');
+
+    await driver.create(spec(OTHER, target));
+    await driver.start(OTHER);
+    const copy = await loggedIn(OTHER);
+    assert.equal((await copy.run('cat /root/before')).output, 'first\n');
+    assert.equal((await copy.run('md5sum < /root/big')).output, sum);
+    assert.notEqual((await copy.run('cat /root/after')).code, 0);
+    copy.close();
+    const stopping = Date.now();
+    await driver.stop(OTHER, 60_000);
+    assert.ok(Date.now() - stopping < 60_000, 'the power button was enough');
+    assert.match(await driver.consoleOutput(OTHER, 2000), /going down/);
+    assert.equal(events.length, 1, 'a stop that was asked for is no news');
+  });
+
+  test('an image that refers to other files is refused', async () => {
+    const layered = join(root, 'layered.qcow2');
+    await run('qemu-img', ['create', '-q', '-f', 'qcow2', '-F', 'qcow2', '-b', IMAGE, layered]);
+    const split = join(root, 'split.qcow2');
+    await run('qemu-img', ['create', '-q', '-f', 'qcow2', '-o', `data_file=${join(root, 'data.raw')}`, split, '64M']);
+    for (const base of [layered, split, join(root, 'missing'), '/etc/hostname']) {
+      await assert.rejects(driver.create(spec(ID, base)), { code: 'bad_base_image' });
+    }
+    await assert.rejects(driver.create({ ...spec(ID), disk: { ...spec(ID).disk, sizeBytes: 2 ** 20 } }), {
+      code: 'bad_spec',
+    });
+    assert.equal((await driver.inspect(ID)).state, 'absent');
+  });
+
+  test('killed at any moment of create and start: the next start finds or makes exactly one QEMU', async () => {
+    for (const afterMs of [0, 5, 10, 15, 20, 25, 30, 40, 60, 90]) {
+      const kill = await childAt(subject, instancesDir, spec(ID), 'ready');
+      await delay(afterMs); // the point of this test is to hit different moments
+      await kill();
+      await driver.create(spec(ID));
+      await driver.start(ID);
+      assert.equal((await driver.inspect(ID)).state, 'running', `killed after ${afterMs} ms`);
+      assert.equal((await qemusIn(join(instancesDir, ID))).length, 1, `killed after ${afterMs} ms`);
+      await driver.destroy(ID);
+      assert.deepEqual(await processesIn(root), []);
+    }
+  });
+
+  test('a backup job of a killed predecessor is taken away, with its file', async () => {
+    await started();
+    const debug = await QmpClient.connect(join(instancesDir, ID, 'qmp-debug.sock'), { timeoutMs: 10_000 });
+    const leftOver = join(root, 'old.qcow2.partial');
+    await run('qemu-img', ['create', '-q', '-f', 'qcow2', leftOver, '256M']);
+    const file = { driver: 'file', filename: leftOver };
+    await debug.execute('blockdev-add', { driver: 'qcow2', 'node-name': 'backup-target', file });
+    const job = { 'job-id': 'backup', device: 'disk', target: 'backup-target', sync: 'full', speed: 65536 } as const;
+    await debug.execute('blockdev-backup', { ...job, 'auto-dismiss': false });
+    await driver.backupDisk(ID, join(root, 'new.qcow2'), ignored());
+    assert.deepEqual(await debug.execute('query-jobs'), []);
+    const nodes = await debug.execute('query-named-block-nodes', { flat: true });
+    assert.ok(!nodes.some((node) => node['node-name'] === 'backup-target'));
+    assert.ok(!existsSync(leftOver));
+    debug.close();
+  });
+
+  test('a QEMU that does not answer is destroyed all the same', async () => {
+    await started();
+    process.kill((await handleOf(instancesDir)).process.pid, 'SIGSTOP');
+    await driver.destroy(ID);
+    assert.deepEqual(await processesIn(root), []);
+    assert.deepEqual(await readdir(instancesDir), []);
+  });
+
+  test('a pid that belongs to somebody else now is never signalled', async () => {
+    await started();
+    await driver.stop(ID, 0);
+    const stranger = spawn('sleep', ['60']);
+    try {
+      const bootId = (await readFile('/proc/sys/kernel/random/boot_id', 'utf8')).trim();
+      const stale = {
+        version: 1,
+        phase: 'started',
+        process: { pid: stranger.pid, startTime: '1' },
+        bootId,
+        argvHash: '',
+      };
+      await writeFile(join(instancesDir, ID, 'handle.json'), JSON.stringify(stale));
+      await writeFile(join(instancesDir, ID, 'qemu.pid'), `${stranger.pid}\n`);
+      assert.equal((await driver.inspect(ID)).state, 'crashed');
+      await driver.destroy(ID);
+      assert.equal(stranger.exitCode ?? stranger.signalCode, null);
+    } finally {
+      stranger.kill('SIGKILL');
+    }
+  });
+
+  test('what happened while nobody watched is told by recover', async () => {
+    await started(ID);
+    await started(OTHER);
+    await driver.close({ stopGuests: false });
+    const [first, second] = [await handleOf(instancesDir, ID), await handleOf(instancesDir, OTHER)];
+    process.kill(first.process.pid, 'SIGKILL');
+    process.kill(second.process.pid, 'SIGTERM'); // QEMU then ends in an orderly way, as after a power-off
+    await until(async () => (await qemusIn(root)).length === 0, 'both have ended');
+    driver = qemuDriver({ instancesDir });
+    driver.onEvent((event) => events.push(event));
+    const states = await driver.recover();
+    assert.deepEqual(Object.fromEntries(states.map(({ id, state }) => [id, state])), {
+      [ID]: 'crashed',
+      [OTHER]: 'stopped',
+    });
+    assert.deepEqual(Object.fromEntries(events.map(({ id, state }) => [id, state])), {
+      [ID]: 'crashed',
+      [OTHER]: 'stopped',
+    });
+  });
+
+  test('QEMU that cannot start says why, and nothing is left running', async () => {
+    await driver.create({ ...spec(ID), memoryMib: 1 << 30 });
+    await assert.rejects(driver.start(ID), { code: 'start_failed', message: /memory|ram/i });
+    assert.equal((await driver.inspect(ID)).state, 'stopped');
+  });
+
+  test('works in a folder whose name is longer than a socket address', async () => {
+    instancesDir = join(root, 'x'.repeat(120));
+    await mkdir(instancesDir);
+    driver = qemuDriver({ instancesDir });
+    await started();
+    await driver.close({ stopGuests: false });
+    driver = qemuDriver({ instancesDir });
+    assert.deepEqual(await driver.recover(), [{ id: ID, state: 'running' }]);
+  });
+
+  test('a guest that prints for ever fills no disk', async () => {
+    const log = join(root, 'console.log');
+    await writeFile(log, Buffer.alloc(17 * 2 ** 20, 'x'));
+    await appendFile(log, 'the end');
+    await boundLog(log);
+    assert.equal((await stat(log)).size, 2 ** 20);
+    assert.match(await readFile(log, 'utf8'), /the end$/);
+  });
+});
+
+/** Pids of QEMU processes in a folder; the shell that waits for each is not counted. */
+async function qemusIn(folder: string): Promise<number[]> {
+  const pids = await processesIn(folder);
+  const names = await Promise.all(pids.map((pid) => readFile(`/proc/${pid}/comm`, 'utf8').catch(() => '')));
+  return pids.filter((_, index) => names[index]?.startsWith('qemu-system'));
+}
