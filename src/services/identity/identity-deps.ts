@@ -17,6 +17,8 @@ export interface IdentityOptions {
   readonly log: Log;
   /** Four hours where not given: longer than an upload or a migration that goes on under one token. */
   readonly tokenLifetimeMs?: number;
+  /** Argon2id at its full price where not given. */
+  readonly passwords?: PasswordHasher;
   /** The services that clients find in the catalogue; identity, compute and image where not given. */
   readonly catalogue?: readonly CatalogueService[];
 }
@@ -43,7 +45,7 @@ export function identityDeps(options: IdentityOptions): IdentityDeps {
     record,
     tokens: tokenAuthority({ record, keys, clock, moments: times, tokenLifetimeMs }),
     moments: times,
-    passwords: passwordHasher(),
+    passwords: options.passwords ?? passwordHasher(),
     clock,
     log,
     tokenLifetimeMs,

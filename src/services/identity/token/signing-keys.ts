@@ -77,7 +77,8 @@ export async function rotateSigningKeys(deps: {
       trx,
       useless.map((each) => each.id),
     );
-    await insertSigningKey(trx, newKey(now));
+    // Later than the one before it even within a ms: the order of the keys is the order of their times.
+    await insertSigningKey(trx, newKey(Math.max(now, (keys[0]?.createdAt ?? 0) + 1)));
   });
 }
 
