@@ -30,8 +30,13 @@ export const conductorContract = contract('conductor', {
       hypervisorVersion: Type.Integer(),
       cpuModel: Type.String(),
       cpuArch: Type.String(),
+      /** Guests found on the host. */
+      guests: Type.Array(Type.Object({ serverId: Id, state: GuestStateName })),
     }),
-    output: Nothing,
+    output: Type.Object({
+      /** Guests of servers that were deleted while the host was away: to be removed. */
+      deleted: Type.Array(Id),
+    }),
     doc: 'An agent is there and says what its host has. Fails with `contractMismatch` when it speaks another version.',
   },
   heartbeat: {

@@ -80,6 +80,11 @@ export const ERRORS = {
 
   // image
   imageRejected: { status: 400, text: 'Image refused: {reason}' },
+  imageNotFound: { status: 404, text: 'No image found with ID {id}' },
+  imageReadOnly: { status: 403, text: "Attribute '{attribute}' is read-only." },
+  imageTooLarge: { status: 413, text: 'The image has more than the {limit} bytes that one may have.' },
+  imageStoreFull: { status: 413, text: 'The image store is full: {reason}' },
+  imageRangeOutside: { status: 416, text: 'The image has {size} bytes, and the range {range} is not in it.' },
 } as const satisfies Record<string, ErrorEntry>;
 
 export type ErrorCode = keyof typeof ERRORS;

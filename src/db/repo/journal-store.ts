@@ -1,0 +1,180 @@
+/**
+ * The journal in the database. Writes of operations that run at the same time share one transaction, since the commit
+ * is what costs; each stays all or nothing by itself, because its first statement is the fence check.
+ */
+import type { Transaction } from 'kysely';
+import type { InstancePatch } from '#journal/define.ts';
+import {
+  type Ending,
+  type JournalEffect,
+  type JournalEntry,
+  type JournalStore,
+  type LeasedOperation,
+  LeaseLost,
+} from '#journal/store.ts';
+import type { Database, Schema } from '../database.ts';
+import { groupCommit } from '../group-commit.ts';
+import type { OperationRow } from '../tables/journal.ts';
+import { changeServer, type ServerPatch } from './servers.ts';
+
+export function journalStore(db: Database, now: () => number = Date.now): JournalStore {
+  const commit = groupCommit(db);
+
+  /** The fence check, and the operation's own change. Zero rows: another owner has it, and nothing is written. */
+  const guarded = async (
+    trx: Transaction<Schema>,
+    operation: LeasedOperation,
+    change: Partial<OperationRow>,
+  ): Promise<void> => {
+    const { numUpdatedRows } = await trx
+      .updateTable('operations')
+      .set({ ...change, updated_at: now() })
+      .where('id', '=', operation.id)
+      .where('fence', '=', operation.fence)
+      .where('finished_at', 'is', null)
+      .executeTakeFirst();
+    if (numUpdatedRows === 0n) throw new LeaseLost(`operation ${operation.id} has another owner`);
+  };
+
+  const addEntries = async (trx: Transaction<Schema>, id: string, entries: readonly JournalEntry[]): Promise<void> => {
+    if (entries.length === 0) return;
+    const { last } = await trx
+      .selectFrom('journal')
+      .select((e) => e.fn.max('seq').as('last'))
+      .where('operation_id', '=', id)
+      .executeTakeFirstOrThrow();
+    const rows = entries.map(({ step, event, data }, index) => ({
+      operation_id: id,
+      seq: (last ?? 0) + index + 1,
+      step,
+      event,
+      data: data === null ? null : JSON.stringify(data),
+      at: now(),
+    }));
+    await trx.insertInto('journal').values(rows).execute();
+  };
+
+  return {
+    async claim(owner, leaseMs, limit, id) {
+      return commit(async (trx) => {
+        let free = trx
+          .selectFrom('operations')
+          .select(['id', 'fence'])
+          .where('finished_at', 'is', null)
+          .where('state', '!=', 'needs_attention')
+          .where((e) => e.or([e('lease_owner', 'is', null), e('lease_until', '<', now())]));
+        if (id !== undefined) free = free.where('id', '=', id);
+        const claimed: LeasedOperation[] = [];
+        for (const found of await free.orderBy('created_at').limit(limit).execute()) {
+          const row = await trx
+            .updateTable('operations')
+            .set({ lease_owner: owner, lease_until: now() + leaseMs, fence: found.fence + 1 })
+            .where('id', '=', found.id)
+            .where('fence', '=', found.fence)
+            .returningAll()
+            .executeTakeFirst();
+          if (row) claimed.push(leased(row));
+        }
+        return claimed;
+      });
+    },
+
+    async renew(owner, leaseMs) {
+      const rows = await db.queries
+        .updateTable('operations')
+        .set({ lease_until: now() + leaseMs })
+        .where('lease_owner', '=', owner)
+        .where('finished_at', 'is', null)
+        .returning(['id', 'cancel_reason'])
+        .execute();
+      return new Map(rows.map((row) => [row.id, row.cancel_reason]));
+    },
+
+    async release(owner) {
+      let update = db.queries
+        .updateTable('operations')
+        .set({ lease_owner: null, lease_until: 0 })
+        .where('finished_at', 'is', null);
+      if (owner !== 'everybody') update = update.where('lease_owner', '=', owner);
+      await update.execute();
+    },
+
+    async read(id) {
+      const rows = await db.queries
+        .selectFrom('journal')
+        .selectAll()
+        .where('operation_id', '=', id)
+        .orderBy('seq')
+        .execute();
+      return rows.map((row) => ({
+        step: row.step,
+        event: row.event,
+        data: row.data === null ? null : JSON.parse(row.data),
+      }));
+    },
+
+    append: (operation, entries, effect: JournalEffect) =>
+      commit(async (trx) => {
+        await guarded(trx, operation, { ...(effect.state && { state: effect.state }) });
+        await addEntries(trx, operation.id, entries);
+        const patch = serverPatch(effect.patch ?? {});
+        if (effect.task) patch.task_state = effect.task;
+        await changeServer(trx, operation.serverId, operation.id, patch, now());
+      }),
+
+    finish: (operation, entries, instance, ending: Ending) =>
+      commit(async (trx) => {
+        const ended = ending.state !== 'needs_attention';
+        await guarded(trx, operation, {
+          state: ending.state,
+          error: ending.error === null ? null : JSON.stringify(ending.error),
+          progress: null,
+          lease_owner: null,
+          lease_until: 0,
+          ...(ended && { finished_at: now(), secrets: null }),
+        });
+        await addEntries(trx, operation.id, entries);
+        const patch = serverPatch(instance);
+        patch.task_state = null;
+        if (ended) patch.operation_id = null;
+        if (ending.vmState !== 'same') patch.vm_state = ending.vmState;
+        if (ending.vmState === 'error' && ending.error) {
+          patch.fault = JSON.stringify({ code: 500, message: ending.error.message, created: now() });
+        }
+        await changeServer(trx, operation.serverId, operation.id, patch, now());
+      }),
+
+    async progress(operation, progress) {
+      await commit(async (trx) => guarded(trx, operation, { progress: JSON.stringify(progress) }));
+    },
+  };
+}
+
+function leased(row: OperationRow): LeasedOperation {
+  return {
+    id: row.id,
+    kind: row.kind,
+    version: row.version,
+    serverId: row.server_id,
+    projectId: row.project_id,
+    userId: row.user_id,
+    requestId: row.request_id,
+    input: JSON.parse(row.input),
+    secrets: row.secrets === null ? {} : (JSON.parse(row.secrets) as Record<string, string>),
+    state: row.state,
+    cancelReason: row.cancel_reason,
+    fence: row.fence,
+  };
+}
+
+function serverPatch(patch: InstancePatch): ServerPatch {
+  return {
+    ...(patch.host !== undefined && { host: patch.host }),
+    ...(patch.availabilityZone !== undefined && { availability_zone: patch.availabilityZone }),
+    ...(patch.vmState !== undefined && { vm_state: patch.vmState }),
+    ...(patch.powerState !== undefined && { power_state: patch.powerState }),
+    ...(patch.launchedAt !== undefined && { launched_at: patch.launchedAt }),
+    ...(patch.terminatedAt !== undefined && { terminated_at: patch.terminatedAt }),
+    ...(patch.deletedAt !== undefined && { deleted_at: patch.deletedAt }),
+  };
+}

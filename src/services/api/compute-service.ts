@@ -1,0 +1,32 @@
+/** nova-api: the compute REST API, put together from its resources. */
+import { computeFault } from '#http/fault.ts';
+import type { Service } from '#http/server.ts';
+import type { ApiDeps } from './api-deps.ts';
+import { flavorRoutes } from './flavors/routes.ts';
+import { instanceActionRoutes } from './instance-actions/routes.ts';
+import { keypairRoutes } from './keypairs/routes.ts';
+import { limitRoutes } from './limits.ts';
+import { serverActionRoutes } from './servers/actions.ts';
+import { serverRoutes } from './servers/routes.ts';
+import { MICROVERSIONS, versionRoutes } from './versions.ts';
+
+/** Mounted at `/compute`; all routes but the version documents are below `/v2.1`. */
+export function computeService(deps: ApiDeps): Service {
+  return {
+    name: 'nova-api',
+    prefix: '/compute',
+    fault: computeFault,
+    microversions: { ...MICROVERSIONS, below: '/v2.1/' },
+    requestIdHeader: 'x-compute-request-id',
+    log: deps.log,
+    routes: [
+      ...versionRoutes(),
+      ...flavorRoutes(deps),
+      ...keypairRoutes(deps),
+      ...serverRoutes(deps),
+      ...serverActionRoutes(deps),
+      ...instanceActionRoutes(deps),
+      ...limitRoutes(deps),
+    ],
+  };
+}

@@ -1,0 +1,125 @@
+/**
+ * Copies of disks that wait to become images: one file per image id, made by a backup, gone when the image service has
+ * it.
+ *
+ * Where the image store is on this machine the copy is written into the store's own staging folder and handed over by
+ * name, so that its bytes are written once; otherwise it is streamed.
+ */
+import { createReadStream } from 'node:fs';
+import { mkdir, rm, stat } from 'node:fs/promises';
+import { join } from 'node:path';
+import { Transform } from 'node:stream';
+import { pathToFileURL } from 'node:url';
+import { CloudError } from '#domain/errors.ts';
+import type { ImageClient } from '#http/image-client.ts';
+import type { BackupResult, Driver, JobControl } from './driver/driver.ts';
+
+export interface BackupsOptions {
+  readonly dir: string;
+  /** True when `dir` is the image store's staging folder. */
+  readonly isStaging: boolean;
+  readonly driver: Driver;
+  readonly images: ImageClient;
+}
+
+export class Backups {
+  readonly #options: BackupsOptions;
+  readonly #running = new Map<string, { readonly abort: AbortController; readonly ended: Promise<unknown> }>();
+
+  constructor(options: BackupsOptions) {
+    this.#options = options;
+  }
+
+  async recover(): Promise<void> {
+    await mkdir(this.#options.dir, { recursive: true, mode: 0o700 });
+  }
+
+  /** Copies the guest's disk. Repeated after a crash: begins anew. */
+  backup(serverId: string, imageId: string, control: JobControl): Promise<BackupResult> {
+    return this.#tracked(imageId, control.signal, (signal) =>
+      this.#options.driver.backupDisk(serverId, this.#path(imageId), { ...control, signal }),
+    );
+  }
+
+  /** Gives the copy to the image service. Repeated after it was taken: nothing but the answer. */
+  upload(imageId: string, control: JobControl): Promise<{ sizeBytes: number }> {
+    return this.#tracked(imageId, control.signal, async (signal) => {
+      const { images, isStaging } = this.#options;
+      const path = this.#path(imageId);
+      const size = await sizeOf(path);
+      const record = await images.find(imageId);
+      if (record?.status === 'active') {
+        await rm(path, { force: true });
+        return { sizeBytes: record.size ?? size ?? 0 };
+      }
+      if (!record) throw new CloudError('imageUnusable', { id: imageId, reason: 'it was deleted during the snapshot' });
+      if (size === null)
+        throw new CloudError('hypervisorFailed', {
+          what: `Uploading image ${imageId}`,
+          reason: 'the copy of the disk is not on the host any more',
+        });
+      if (isStaging) {
+        control.onProgress({ done: 0, total: size });
+        await images.addLocation(imageId, pathToFileURL(path).href, signal);
+      } else {
+        await images.upload(
+          imageId,
+          createReadStream(path, { highWaterMark: 1 << 20 }).pipe(counting(size, control)),
+          signal,
+        );
+      }
+      control.onProgress({ done: size, total: size });
+      await rm(path, { force: true });
+      return { sizeBytes: size };
+    });
+  }
+
+  /** Ends what runs for the image and removes its copy. */
+  async discard(imageId: string): Promise<void> {
+    const running = this.#running.get(imageId);
+    running?.abort.abort(new CloudError('cancelled', { reason: 'the snapshot is taken back' }));
+    await running?.ended;
+    await rm(this.#path(imageId), { force: true });
+  }
+
+  async #tracked<Result>(
+    imageId: string,
+    outer: AbortSignal,
+    work: (signal: AbortSignal) => Promise<Result>,
+  ): Promise<Result> {
+    await this.#running.get(imageId)?.ended;
+    const abort = new AbortController();
+    const run = work(AbortSignal.any([outer, abort.signal]));
+    const entry = { abort, ended: run.catch(() => undefined) };
+    this.#running.set(imageId, entry);
+    try {
+      return await run;
+    } finally {
+      if (this.#running.get(imageId) === entry) this.#running.delete(imageId);
+    }
+  }
+
+  #path(imageId: string): string {
+    return join(this.#options.dir, imageId);
+  }
+}
+
+async function sizeOf(path: string): Promise<number | null> {
+  try {
+    return (await stat(path)).size;
+  } catch {
+    return null;
+  }
+}
+
+function counting(total: number, control: JobControl): Transform {
+  let done = 0;
+  return new Transform({
+    highWaterMark: 1 << 20,
+    transform(chunk: Buffer, _encoding, next) {
+      done += chunk.length;
+      control.onProgress({ done, total });
+      next(null, chunk);
+    },
+  });
+}

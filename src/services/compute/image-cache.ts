@@ -1,0 +1,177 @@
+/**
+ * The host's images: fetched once however many guests wait for one, kept for the next, checked again before use.
+ *
+ * A guest's base is a hard link to the cached file, so the cache may drop an image at any time and no guest notices.
+ * Where the image store is on the same file system the cached file is a link as well, and nothing is copied.
+ */
+import { createWriteStream } from 'node:fs';
+import { link, mkdir, open, readdir, rename, rm, stat, utimes } from 'node:fs/promises';
+import { join } from 'node:path';
+import { Transform } from 'node:stream';
+import { pipeline } from 'node:stream/promises';
+import { CloudError } from '#domain/errors.ts';
+import { inspectImage } from '#domain/image/inspect.ts';
+import type { ImageClient } from '#http/image-client.ts';
+import type { ByteProgress } from './driver/driver.ts';
+
+export interface CachedImage {
+  readonly path: string;
+  readonly format: 'qcow2' | 'raw';
+  readonly virtualSizeBytes: number;
+}
+
+export interface ImageCacheOptions {
+  readonly dir: string;
+  readonly images: ImageClient;
+  /** Folder of the image store when this host sees it; null: images come over HTTP. */
+  readonly sharedStore: string | null;
+  readonly now?: () => number;
+}
+
+const UNUSED_FOR_MS = 24 * 3_600_000;
+
+export class ImageCache {
+  readonly #options: ImageCacheOptions;
+  readonly #fetching = new Map<string, Promise<CachedImage>>();
+
+  constructor(options: ImageCacheOptions) {
+    this.#options = options;
+  }
+
+  /** Removes what a killed download left behind. */
+  async recover(): Promise<void> {
+    await mkdir(this.#options.dir, { recursive: true });
+    for (const name of await readdir(this.#options.dir)) {
+      if (name.endsWith('.partial')) await rm(join(this.#options.dir, name), { force: true });
+    }
+  }
+
+  /** The image in the cache, fetched if need be. All who wait share one download; it ends when nobody waits any more. */
+  async fetch(
+    id: string,
+    signal: AbortSignal,
+    onProgress: (progress: ByteProgress) => void,
+  ): Promise<CachedImage & { cached: boolean }> {
+    const running = this.#fetching.get(id);
+    if (running) return { ...(await running), cached: true };
+    const known = await this.find(id);
+    if (known) return { ...known, cached: true };
+    const fetching = this.#fetch(id, signal, onProgress).finally(() => this.#fetching.delete(id));
+    this.#fetching.set(id, fetching);
+    return { ...(await fetching), cached: false };
+  }
+
+  /** The image if it is in the cache. Marks it as used. */
+  async find(id: string): Promise<CachedImage | null> {
+    const path = this.#path(id);
+    try {
+      const now = new Date(this.#now());
+      await utimes(path, now, now);
+    } catch {
+      return null;
+    }
+    return this.#inspect(id, path);
+  }
+
+  /** Drops images that no launch has used for a day. */
+  async dropUnused(): Promise<void> {
+    for (const name of await readdir(this.#options.dir)) {
+      const path = join(this.#options.dir, name);
+      const { mtimeMs } = await stat(path);
+      if (this.#now() - mtimeMs > UNUSED_FOR_MS) await rm(path, { force: true });
+    }
+  }
+
+  async #fetch(id: string, signal: AbortSignal, onProgress: (progress: ByteProgress) => void): Promise<CachedImage> {
+    const { images, sharedStore } = this.#options;
+    const record = await images.find(id);
+    if (!record) throw new CloudError('imageUnusable', { id, reason: 'it does not exist any more' });
+    if (record.status !== 'active') throw new CloudError('imageUnusable', { id, reason: `it is ${record.status}` });
+    const partial = `${this.#path(id)}.partial`;
+    await rm(partial, { force: true });
+    const linked = sharedStore !== null && (await isLinked(join(sharedStore, id), partial));
+    if (!linked) await this.#download(id, partial, signal, onProgress);
+    try {
+      const image = await this.#inspect(id, partial);
+      await rename(partial, this.#path(id));
+      const now = new Date(this.#now());
+      await utimes(this.#path(id), now, now);
+      return { ...image, path: this.#path(id) };
+    } catch (error) {
+      await rm(partial, { force: true });
+      throw error;
+    }
+  }
+
+  async #download(
+    id: string,
+    target: string,
+    signal: AbortSignal,
+    onProgress: (progress: ByteProgress) => void,
+  ): Promise<void> {
+    const { data, sizeBytes } = await this.#options.images.download(id, signal);
+    let done = 0;
+    const count = new Transform({
+      transform(chunk: Buffer, _encoding, next) {
+        done += chunk.length;
+        onProgress({ done, total: sizeBytes ?? done });
+        next(null, chunk);
+      },
+    });
+    try {
+      await pipeline(data, count, createWriteStream(target, { mode: 0o600, flush: true }), { signal });
+      if (sizeBytes !== null && done !== sizeBytes) {
+        throw new CloudError('serviceUnavailable', {
+          reason: `Image ${id} broke off after ${done} of ${sizeBytes} bytes.`,
+        });
+      }
+    } catch (error) {
+      await rm(target, { force: true });
+      throw error;
+    }
+  }
+
+  /** The same inspection as at upload: a host trusts no store with what it hands to QEMU. */
+  async #inspect(id: string, path: string): Promise<CachedImage> {
+    const file = await open(path, 'r');
+    try {
+      const { size } = await file.stat();
+      const { format, virtualSizeBytes } = await inspectImage({
+        size,
+        complete: true,
+        read: async (offset, length) => {
+          const buffer = Buffer.alloc(Math.min(length, Math.max(0, size - offset)));
+          const { bytesRead } = await file.read(buffer, 0, buffer.length, offset);
+          return buffer.subarray(0, bytesRead);
+        },
+      });
+      if (format !== 'qcow2' && format !== 'raw') {
+        throw new CloudError('imageUnusable', {
+          id,
+          reason: `disk format ${format} cannot be booted here; convert it to qcow2 or raw`,
+        });
+      }
+      return { path, format, virtualSizeBytes };
+    } finally {
+      await file.close();
+    }
+  }
+
+  #path(id: string): string {
+    return join(this.#options.dir, id);
+  }
+
+  #now(): number {
+    return this.#options.now?.() ?? Date.now();
+  }
+}
+
+async function isLinked(from: string, to: string): Promise<boolean> {
+  try {
+    await link(from, to);
+    return true;
+  } catch {
+    // Another file system, or no longer there: the download tells which.
+    return false;
+  }
+}

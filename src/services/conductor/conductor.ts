@@ -1,0 +1,194 @@
+/**
+ * nova-conductor: owns the journal and runs the operations.
+ *
+ * It takes operations under a lease, as a hint arrives or as it finds them by looking; so recovery after any crash is
+ * just another look. One bad operation never stops the others.
+ */
+import { randomUUID } from 'node:crypto';
+import { setTimeout as delay } from 'node:timers/promises';
+import type { Rpc } from '#bus/rpc.ts';
+import { conductorContract } from '#contracts/conductor.ts';
+import type { Database } from '#db/database.ts';
+import { journalStore } from '#db/repo/journal-store.ts';
+import { findOperation } from '#db/repo/operations.ts';
+import { CloudError, type ErrorData } from '#domain/errors.ts';
+import { ENDED } from '#domain/operation/operation.ts';
+import type { ImageClient } from '#http/image-client.ts';
+import { runOperation } from '#journal/run.ts';
+import { type JournalStore, type LeasedOperation, LeaseLost } from '#journal/store.ts';
+import type { Log } from '#observe/log.ts';
+import { OPERATIONS } from '#operations/catalogue.ts';
+import { guestChanges } from './guest-changes.ts';
+import { hostRegistry } from './host-registry.ts';
+import { stepPorts } from './step-ports.ts';
+
+export interface ConductorOptions {
+  readonly db: Database;
+  readonly rpc: Rpc;
+  readonly images: ImageClient;
+  readonly log: Log;
+  readonly now?: () => number;
+  /** Replaces the store, for faults in tests. */
+  readonly store?: JournalStore;
+  readonly leaseMs?: number;
+  readonly backOff?: (attempt: number, signal: AbortSignal) => Promise<void>;
+}
+
+const DEFAULT_LEASE_MS = 30_000;
+const LOOK_EVERY_MS = 1_000;
+const MAX_RUNNING = 256;
+
+interface Run {
+  readonly cancel: AbortController;
+  readonly ended: Promise<void>;
+}
+
+export class Conductor {
+  readonly #options: ConductorOptions;
+  readonly #store: JournalStore;
+  readonly #owner = randomUUID();
+  readonly #leaseMs: number;
+  readonly #now: () => number;
+  readonly #runs = new Map<string, Run>();
+  readonly #stop = new AbortController();
+  readonly #journalWaiters = new Map<string, Set<() => void>>();
+  readonly #timers: NodeJS.Timeout[] = [];
+  readonly #ports: ReturnType<typeof stepPorts>;
+
+  constructor(options: ConductorOptions) {
+    this.#options = options;
+    this.#now = options.now ?? Date.now;
+    this.#store = options.store ?? journalStore(options.db, this.#now);
+    this.#leaseMs = options.leaseMs ?? DEFAULT_LEASE_MS;
+    this.#ports = stepPorts({ ...options, now: this.#now });
+  }
+
+  /** `alone`: no other conductor can be alive, so every lease is stale and is taken over at once. */
+  async start(options: { readonly alone: boolean }): Promise<void> {
+    const { rpc, log, db } = this.#options;
+    if (options.alone) await this.#store.release('everybody');
+    await rpc.serve(
+      conductorContract,
+      {
+        operationReady: ({ operationId }) => this.#look(operationId),
+        awaitStep: ({ operationId, step }, { signal }) => this.#awaitStep(operationId, step, signal),
+        ...hostRegistry(db, log, this.#now),
+        ...guestChanges(db, log, this.#now),
+      },
+      { name: 'nova-conductor', log },
+    );
+    this.#every(LOOK_EVERY_MS, () => this.#claim());
+    this.#every(this.#leaseMs / 3, () => this.#renew());
+    await this.#claim();
+  }
+
+  /** Ends all runs where they are; their operations go on at the next start, here or elsewhere. */
+  async close(): Promise<void> {
+    for (const timer of this.#timers) clearInterval(timer);
+    this.#stop.abort(new CloudError('serviceUnavailable', { reason: 'The conductor is stopping.' }));
+    await Promise.all([...this.#runs.values()].map((run) => run.ended));
+    await this.#store.release(this.#owner);
+  }
+
+  async #look(operationId: string): Promise<Record<string, never>> {
+    const running = this.#runs.get(operationId);
+    if (running) {
+      const row = await findOperation(this.#options.db.queries, operationId);
+      if (row?.cancel_reason) running.cancel.abort(row.cancel_reason);
+    } else {
+      await this.#claim(operationId);
+    }
+    return {};
+  }
+
+  async #claim(id?: string): Promise<void> {
+    const room = MAX_RUNNING - this.#runs.size;
+    if (room <= 0 || this.#stop.signal.aborted) return;
+    for (const operation of await this.#store.claim(this.#owner, this.#leaseMs, id === undefined ? room : 1, id))
+      this.#run(operation);
+  }
+
+  #run(operation: LeasedOperation): void {
+    const cancel = new AbortController();
+    if (operation.cancelReason !== null) cancel.abort(operation.cancelReason);
+    const { log } = this.#options;
+    const ended = runOperation({
+      definition: OPERATIONS[operation.kind],
+      operation,
+      store: this.#store,
+      ports: this.#ports,
+      stop: this.#stop.signal,
+      cancel: cancel.signal,
+      now: this.#now,
+      log,
+      onJournal: () => this.#tellWaiters(operation.id),
+      ...(this.#options.backOff && { backOff: this.#options.backOff }),
+    }).then(
+      (ending) =>
+        log.info(
+          {
+            operation_id: operation.id,
+            request_id: operation.requestId,
+            instance_id: operation.serverId,
+            kind: operation.kind,
+            state: ending.state,
+          },
+          'operation ended',
+        ),
+      (error: unknown) => {
+        if (this.#stop.signal.aborted || error instanceof LeaseLost) return;
+        log.error({ err: error, operation_id: operation.id }, 'operation interrupted; it goes on when its lease ends');
+      },
+    );
+    this.#runs.set(operation.id, {
+      cancel,
+      ended: ended.finally(() => {
+        this.#runs.delete(operation.id);
+        this.#tellWaiters(operation.id);
+      }),
+    });
+  }
+
+  async #renew(): Promise<void> {
+    if (this.#runs.size === 0) return;
+    const held = await this.#store.renew(this.#owner, this.#leaseMs);
+    for (const [id, reason] of held) if (reason !== null) this.#runs.get(id)?.cancel.abort(reason);
+  }
+
+  async #awaitStep(operationId: string, step: string, signal: AbortSignal): Promise<Record<string, never>> {
+    for (;;) {
+      signal.throwIfAborted();
+      const news = this.#nextJournal(operationId);
+      const operation = await findOperation(this.#options.db.queries, operationId);
+      if (!operation) throw new CloudError('notFound', { what: 'Operation', id: operationId });
+      if (operation.error !== null) throw CloudError.fromData(JSON.parse(operation.error) as ErrorData);
+      const journal = await this.#store.read(operationId);
+      if (ENDED.has(operation.state) || journal.some((entry) => entry.step === step && entry.event === 'done'))
+        return {};
+      // Another conductor may run it, of whose journal no news comes here.
+      await Promise.race([news, delay(100, undefined, { signal })]);
+    }
+  }
+
+  #nextJournal(operationId: string): Promise<void> {
+    return new Promise((resolve) => {
+      const waiters = this.#journalWaiters.get(operationId) ?? new Set();
+      this.#journalWaiters.set(operationId, waiters.add(resolve));
+    });
+  }
+
+  #tellWaiters(operationId: string): void {
+    const waiters = this.#journalWaiters.get(operationId);
+    this.#journalWaiters.delete(operationId);
+    for (const tell of waiters ?? []) tell();
+  }
+
+  #every(ms: number, work: () => Promise<void>): void {
+    const timer = setInterval(() => {
+      work().catch((error: unknown) =>
+        this.#options.log.error({ err: error }, 'the conductor could not look; it looks again'),
+      );
+    }, ms);
+    this.#timers.push(timer);
+  }
+}

@@ -1,0 +1,49 @@
+/** What guests do by themselves, written into the record: a guest that powered off is SHUTOFF, one that died too. */
+import type { Handlers } from '#bus/rpc.ts';
+import type { conductorContract } from '#contracts/conductor.ts';
+import type { Database } from '#db/database.ts';
+import { changeIdleServer } from '#db/repo/servers.ts';
+import { POWER_STATES } from '#domain/instance/states.ts';
+import type { Log } from '#observe/log.ts';
+
+type GuestState = 'absent' | 'stopped' | 'running' | 'paused' | 'crashed';
+
+export function guestChanges(
+  db: Database,
+  log: Log,
+  now: () => number,
+): Pick<Handlers<typeof conductorContract>, 'guestChanged'> {
+  return {
+    async guestChanged({ host, serverId, state, reason }) {
+      const changed = await recordGuestState(db, serverId, state, now());
+      log.info({ host, instance_id: serverId, state, reason, changed }, 'guest changed by itself');
+      return {};
+    },
+  };
+}
+
+/**
+ * Brings an idle server's record to what its host sees. While an operation runs it is that operation's business, and a
+ * server in ERROR stays so until somebody decides.
+ */
+export async function recordGuestState(
+  db: Database,
+  serverId: string,
+  state: GuestState,
+  now: number,
+): Promise<boolean> {
+  const row = await db.queries
+    .selectFrom('servers')
+    .select(['vm_state', 'power_state'])
+    .where('id', '=', serverId)
+    .executeTakeFirst();
+  if (!row) return false;
+  if (row.vm_state === 'active' && (state === 'stopped' || state === 'crashed')) {
+    const power = state === 'crashed' ? POWER_STATES.crashed : POWER_STATES.shutdown;
+    return changeIdleServer(db.queries, serverId, { vm_state: 'stopped', power_state: power }, now);
+  }
+  if (row.vm_state === 'stopped' && state === 'running') {
+    return changeIdleServer(db.queries, serverId, { vm_state: 'active', power_state: POWER_STATES.running }, now);
+  }
+  return false;
+}
