@@ -43,6 +43,8 @@ export class RunningGuest {
   #shutdown: { guest: boolean; reason: string } | undefined;
   #expected = false;
   #connected = true;
+  readonly #hurry = Promise.withResolvers<void>();
+  #hurried = false;
 
   constructor(dir: string, launched: Launched) {
     this.#dir = dir;
@@ -100,9 +102,9 @@ export class RunningGuest {
     const deadline = Date.now() + graceMs;
     try {
       const canListen = graceMs > 0 && (await this.state()) === 'running';
-      for (let leftMs = graceMs; canListen && leftMs > 0; leftMs = deadline - Date.now()) {
+      for (let leftMs = graceMs; canListen && leftMs > 0 && !this.#hurried; leftMs = deadline - Date.now()) {
         await this.qmp.execute('system_powerdown');
-        if (await this.#endsWithin(Math.min(leftMs, POWERDOWN_REPEAT_MS))) return;
+        if (await this.#endsWithin(Math.min(leftMs, POWERDOWN_REPEAT_MS), this.#hurry.promise)) return;
       }
       await this.qmp.execute('quit');
       if (await this.#endsWithin(QUIT_TIMEOUT_MS)) return;
@@ -113,6 +115,12 @@ export class RunningGuest {
     await this.kill();
   }
 
+  /** Cuts short the grace of a `stop` that is under way: somebody stronger wants it gone. */
+  hurry(): void {
+    this.#hurried = true;
+    this.#hurry.resolve();
+  }
+
   /** SIGKILL; resolves when the process is gone. */
   async kill(): Promise<void> {
     this.#expected = true;
@@ -120,12 +128,12 @@ export class RunningGuest {
     this.qmp.close();
   }
 
-  async #endsWithin(ms: number): Promise<boolean> {
+  async #endsWithin(ms: number, interrupt?: Promise<void>): Promise<boolean> {
     const timer = new AbortController();
     const late = delay(ms, false, { signal: timer.signal }).catch(() => false); // rejects only by our own abort
     const gone = this.qmp.closed.then(() => waitForExit(this.process, QUIT_TIMEOUT_MS));
     try {
-      return await Promise.race([gone, late]);
+      return await Promise.race([gone, late, ...(interrupt ? [interrupt.then(() => false)] : [])]);
     } finally {
       timer.abort();
     }

@@ -188,6 +188,20 @@ describe('QEMU driver', { concurrency: false }, () => {
     assert.deepEqual(await readdir(instancesDir), []);
   });
 
+  test('destroy, stop without grace, and inspect do not wait for a patient stop', async () => {
+    await started();
+    const first = driver.stop(ID, 120_000); // the guest has not booted yet and cannot hear it
+    assert.equal((await driver.inspect(ID)).state, 'running');
+    await driver.stop(ID, 0);
+    await first;
+    await driver.start(ID);
+    const second = driver.stop(ID, 120_000);
+    await driver.inspect(ID);
+    await driver.destroy(ID);
+    await second;
+    assert.deepEqual(events, []);
+  });
+
   test('a pid that belongs to somebody else now is never signalled', async () => {
     await started();
     await driver.stop(ID, 0);

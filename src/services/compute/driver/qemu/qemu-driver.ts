@@ -6,8 +6,7 @@
  * calls for different guests do not wait for each other.
  */
 
-import { chown, mkdir, readFile, rm, statfs } from 'node:fs/promises';
-import { arch, availableParallelism, totalmem } from 'node:os';
+import { chown, mkdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import type {
   BackupResult,
@@ -25,13 +24,14 @@ import { DriverError } from '../driver-error.ts';
 import { guestDir, listGuestIds, readIfThere, readSpec, unlinkIfThere, writeFileAtomic } from '../guest-files.ts';
 import { KeyedLock } from '../keyed-lock.ts';
 import { probeAccelerator } from './accelerator.ts';
-import { checkSpec, FILES, QEMU } from './argv.ts';
+import { checkSpec, FILES } from './argv.ts';
 import { backupLive, backupStopped } from './backup.ts';
 import { writeConfigDrive } from './config-drive.ts';
 import { boundLog, readTail } from './console-log.ts';
 import { ensureDisk } from './disks.ts';
 import { type GuestEnd, RunningGuest } from './guest.ts';
 import { clearHandle, locate, writeHandle } from './handle.ts';
+import { hostInventory, hostMemoryMib } from './host.ts';
 import { killProcess, launch, type RunAs } from './launch.ts';
 import { QmpCommandError, QmpGoneError, QmpTimeoutError } from './qmp/errors.ts';
 import { Spawner } from './spawner.ts';
@@ -81,27 +81,11 @@ class QemuDriver implements Driver {
   }
 
   async capabilities(): Promise<Capabilities> {
-    const maxMemoryMib = Math.floor(totalmem() / 2 ** 20);
-    return { accelerator: await this.#accelerator(), liveBackup: true, maxMemoryMib };
+    return { accelerator: await this.#accelerator(), liveBackup: true, maxMemoryMib: hostMemoryMib() };
   }
 
-  async inventory(): Promise<Inventory> {
-    await mkdir(this.#options.instancesDir, { recursive: true });
-    const [versionText, disk, cpu] = await Promise.all([
-      this.#spawner.run([QEMU, '--version'], { cwd: this.#options.instancesDir }),
-      statfs(this.#options.instancesDir),
-      readFile('/proc/cpuinfo', 'latin1'),
-    ]);
-    const [, major = 0, minor = 0, micro = 0] = /version (\d+)\.(\d+)\.(\d+)/.exec(versionText)?.map(Number) ?? [];
-    return {
-      vcpus: availableParallelism(),
-      memoryMib: Math.floor(totalmem() / 2 ** 20),
-      diskGib: Math.floor((disk.blocks * disk.bsize) / 2 ** 30),
-      hypervisorType: 'QEMU',
-      hypervisorVersion: major * 1_000_000 + minor * 1000 + micro,
-      cpuModel: /^model name\s*:\s*(.*)$/m.exec(cpu)?.[1] ?? 'unknown',
-      cpuArch: arch() === 'x64' ? 'x86_64' : arch(),
-    };
+  inventory(): Promise<Inventory> {
+    return hostInventory(this.#options.instancesDir, this.#spawner);
   }
 
   async recover(): Promise<readonly GuestStatus[]> {
@@ -110,7 +94,9 @@ class QemuDriver implements Driver {
     return found.filter((status) => status.state !== 'absent');
   }
 
-  inspect(id: GuestId): Promise<GuestStatus> {
+  async inspect(id: GuestId): Promise<GuestStatus> {
+    // A guest that is attached can be asked at any time, also while a `stop` waits for it.
+    if (this.#attached.get(id)?.connected) return this.#status(id);
     return this.#locks.run(id, () => this.#status(id));
   }
 
@@ -143,7 +129,10 @@ class QemuDriver implements Driver {
     await this.#locks.run(id, async () => {
       const [spec, guest] = await Promise.all([readSpec(dir), this.#find(id)]);
       if (!spec) throw new DriverError('guest_not_found', `Guest ${id} was not created`);
-      if (guest) return guest.resume();
+      if (guest)
+        return guest.resume().catch((error: unknown) => {
+          throw asDriverError(error, `Start of guest ${id}`);
+        });
       const launched = await launch(dir, spec, {
         spawner: this.#spawner,
         accelerator: await this.#accelerator(),
@@ -155,6 +144,7 @@ class QemuDriver implements Driver {
   }
 
   stop(id: GuestId, graceMs: number): Promise<void> {
+    if (graceMs === 0) this.#attached.get(id)?.hurry();
     return this.#locks.run(id, async () => {
       try {
         await (await this.#find(id))?.stop(graceMs);
@@ -172,6 +162,8 @@ class QemuDriver implements Driver {
   async destroy(id: GuestId): Promise<void> {
     const dir = this.#dir(id);
     for (const backup of this.#backups.get(id) ?? []) backup.abort(new Error(`Guest ${id} was destroyed`));
+    // Not behind a patient `stop`: it holds the lock.
+    await this.#attached.get(id)?.kill();
     await this.#locks.run(id, async () => {
       // By pid, not by QMP: a QEMU that does not answer must go just the same.
       const guest = this.#attached.get(id);
