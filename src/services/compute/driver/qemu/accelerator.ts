@@ -8,11 +8,10 @@
 import { constants } from 'node:fs';
 import { access, readFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { DriverError } from '../driver-error.ts';
 import { QEMU } from './argv.ts';
 import type { Spawner } from './spawner.ts';
 
-const SMOKE_TIMEOUT_MS = 5000;
+const SMOKE_TIMEOUT_S = 5;
 let probed: Promise<'kvm' | 'tcg'> | undefined;
 
 /** The best accelerator that works. Probed once per process; never rejects for a host that merely lacks KVM. */
@@ -26,12 +25,12 @@ async function probe(spawner: Spawner): Promise<'kvm' | 'tcg'> {
   if (!/^flags\s*:.*\b(vmx|svm)\b/m.test(cpu)) return 'tcg';
   try {
     await access('/dev/kvm', constants.R_OK | constants.W_OK);
-    // Creates a virtual machine with one host-like processor, runs nothing, and leaves at once by the monitor's quit.
-    const quit = `printf '{"execute":"qmp_capabilities"}{"execute":"quit"}' | ${QEMU} -machine none -accel kvm -cpu host -nodefaults -display none -qmp stdio`;
-    await spawner.run(['sh', '-c', quit], { cwd: tmpdir(), signal: AbortSignal.timeout(SMOKE_TIMEOUT_MS) });
+    // One host-like processor that runs the firmware. `timeout` must be the one to kill: ending the shell would leave QEMU.
+    const quit = `printf '{"execute":"qmp_capabilities"}{"execute":"quit"}'`;
+    const smoke = `timeout -s KILL ${SMOKE_TIMEOUT_S} ${QEMU} -machine q35 -m 32 -accel kvm -cpu host -nodefaults -display none`;
+    await spawner.run(['sh', '-c', `${quit} | ${smoke} -qmp stdio`], { cwd: tmpdir() });
     return 'kvm';
-  } catch (error) {
-    if (error instanceof DriverError || error instanceof Error) return 'tcg'; // no access, refused, or hung
-    throw error;
+  } catch {
+    return 'tcg'; // no access, refused, or hung: whichever it was, KVM does not work here
   }
 }

@@ -38,20 +38,18 @@ const SPARE_PORTS = 2;
 
 /** Throws `bad_spec` for anything that could not be a safe word on the command line, or that QEMU would refuse. */
 export function checkSpec(spec: GuestSpec): void {
-  const problem = !NAME.test(spec.name)
-    ? `name ${JSON.stringify(spec.name)}`
-    : !(Number.isInteger(spec.vcpus) && spec.vcpus >= 1 && spec.vcpus <= 255)
-      ? `vcpus ${spec.vcpus}`
-      : !(Number.isInteger(spec.memoryMib) && spec.memoryMib >= 1)
-        ? `memoryMib ${spec.memoryMib}`
-        : !spec.disk.base.startsWith('/') || spec.disk.base.includes('\n')
-          ? `base image ${JSON.stringify(spec.disk.base)} (an absolute path is needed)`
-          : !(Number.isSafeInteger(spec.disk.sizeBytes) && spec.disk.sizeBytes > 0)
-            ? `disk size ${spec.disk.sizeBytes}`
-            : spec.nics.find((nic) => !MAC.test(nic.mac))
-              ? `MAC address of ${JSON.stringify(spec.nics)}`
-              : null;
-  if (problem) throw new DriverError('bad_spec', `Guest ${spec.id}: cannot use ${problem}`);
+  const { base, sizeBytes } = spec.disk;
+  const atLeast = (value: number, least: number) => Number.isSafeInteger(value) && value >= least;
+  const rules: [ok: boolean, what: string][] = [
+    [NAME.test(spec.name), `name ${JSON.stringify(spec.name)}`],
+    [atLeast(spec.vcpus, 1) && spec.vcpus <= 255, `vcpus ${spec.vcpus}`],
+    [atLeast(spec.memoryMib, 1), `memoryMib ${spec.memoryMib}`],
+    [base.startsWith('/') && !base.includes('\n'), `base image ${JSON.stringify(base)} (an absolute path is needed)`],
+    [atLeast(sizeBytes, 1), `disk size ${sizeBytes}`],
+    ...spec.nics.map(({ mac }): [boolean, string] => [MAC.test(mac), `MAC address ${JSON.stringify(mac)}`]),
+  ];
+  const broken = rules.find(([ok]) => !ok);
+  if (broken) throw new DriverError('bad_spec', `Guest ${spec.id}: cannot use ${broken[1]}`);
 }
 
 /** QEMU's words, the program's name first. Starts with the processors stopped (`-S`): the driver says `cont`. */
