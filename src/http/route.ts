@@ -2,6 +2,7 @@
  * What a route of any service is: described once, as data, so that validation, access rules, OpenAPI and the API
  * reference all come from the same lines.
  */
+import type { Writable } from 'node:stream';
 import type { FastifyRequest } from 'fastify';
 import type { Static, TSchema } from 'typebox';
 import type { AuthContext } from './auth.ts';
@@ -38,10 +39,16 @@ export interface ServiceRequest<Body = unknown, Query = Record<string, string | 
   readonly raw: FastifyRequest;
 }
 
+/** Writes the body of an answer whose headers have been sent, at the client's pace. When it throws, the connection is cut. */
+export type BodyWriter = (to: Writable) => Promise<void>;
+
 export interface Answer {
   readonly status?: number;
   readonly headers?: Readonly<Record<string, string>>;
-  /** An object is sent as JSON; a string, buffer or stream as it is (give a `content-type`). Absent: no body. */
+  /**
+   * An object is sent as JSON; a string, buffer or stream as it is (give a `content-type`); a `BodyWriter` writes by
+   * itself. Absent: no body.
+   */
   readonly body?: unknown;
 }
 

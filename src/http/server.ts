@@ -4,7 +4,7 @@
  * A request's way is visible here and nowhere else: id → service → microversion → token → access rule → schema →
  * handler → answer or fault. Routes only ever see requests that passed all of it.
  */
-import type { IncomingMessage } from 'node:http';
+import type { IncomingMessage, OutgoingHttpHeaders } from 'node:http';
 import Fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify';
 import { CloudError } from '#domain/errors.ts';
 import { withContext } from '#observe/context.ts';
@@ -13,7 +13,7 @@ import { type AuthContext, type Authenticator, checkAccess } from './auth.ts';
 import type { FaultWriter } from './fault.ts';
 import { type MicroversionRange, negotiate, versionHeaders } from './microversion.ts';
 import { requestIdFrom } from './request-id.ts';
-import { type Answer, type Route, schemaAt } from './route.ts';
+import { type Answer, type BodyWriter, type Route, schemaAt } from './route.ts';
 import { validate } from './validate.ts';
 
 /** One service: where it is mounted, how it words errors, and its routes. */
@@ -101,8 +101,7 @@ export function mount(server: FastifyInstance, service: Service, options: HttpSe
         const body = await readBody(route, request, version, limit);
         const querySchema = schemaAt(route.query, version);
         if (querySchema) validate(querySchema, request.query, 'query');
-        if (route.method !== 'GET')
-          logHop(service.log, { from: 'client', to: service.name, what: `${route.method} ${route.path}` });
+        const begun = performance.now();
         const answer = await route.handle({
           auth,
           params: request.params as Record<string, string>,
@@ -114,10 +113,19 @@ export function mount(server: FastifyInstance, service: Service, options: HttpSe
           base: `${request.protocol}://${request.host}${service.prefix}`,
           raw: request,
         });
+        traceHop(service, route, request, performance.now() - begun);
         return send(route, answer, reply);
       },
     });
   }
+}
+
+/** Changes are traced, and what other services ask; a client's reading is not, since there is far more of it. */
+function traceHop(service: Service, route: Route, request: FastifyRequest, ms: number): void {
+  const agent = request.headers['user-agent'] ?? '';
+  const from = agent.startsWith('nova-') ? agent : 'client';
+  if (route.method === 'GET' && from === 'client') return;
+  logHop(service.log, { from, to: service.name, what: `${route.method} ${route.path}`, ms });
 }
 
 async function authenticated(request: FastifyRequest, authenticate: Authenticator): Promise<AuthContext> {
@@ -187,10 +195,23 @@ function send(route: Route, answer: Answer, reply: FastifyReply): FastifyReply {
   reply.code(answer.status ?? route.success);
   if (answer.headers) reply.headers(answer.headers);
   if (answer.body === undefined) return reply.send();
+  if (typeof answer.body === 'function') return sendWritten(answer.body as BodyWriter, reply);
   if (typeof answer.body === 'string' || Buffer.isBuffer(answer.body)) {
     if (!reply.hasHeader('content-type')) reply.header('content-type', 'application/json');
   }
   return reply.send(answer.body);
+}
+
+function sendWritten(write: BodyWriter, reply: FastifyReply): FastifyReply {
+  reply.hijack();
+  const to = reply.raw;
+  to.writeHead(reply.statusCode, reply.getHeaders() as OutgoingHttpHeaders);
+  write(to).then(
+    () => to.end(),
+    // The status is on its way; only the broken connection can still say that the body is not whole.
+    (error: Error) => to.destroy(error),
+  );
+  return reply;
 }
 
 function sendFault(thrown: unknown, request: FastifyRequest, reply: FastifyReply, fallback: Log): void {

@@ -1,7 +1,9 @@
 /** What the image role is given, and the limits it keeps. */
+import { randomUUID } from 'node:crypto';
 import type { Database } from '#db/database.ts';
 import { DEFAULT_MAX_VIRTUAL_BYTES } from '#domain/image/inspect.ts';
 import type { Log } from '#observe/log.ts';
+import { directoryStore } from './store/directory-store.ts';
 import type { ImageStore } from './store/image-store.ts';
 
 export interface ImageLimits {
@@ -30,15 +32,20 @@ export const DEFAULT_IMAGE_LIMITS: ImageLimits = {
 
 export interface ImageDeps {
   readonly database: Database;
-  readonly store: ImageStore;
+  /** Folder of the images; `staging/` in it is where Nova puts files to hand over. */
+  readonly storeDir: string;
   readonly log: Log;
   /** Epoch ms. */
-  readonly now?: () => number;
+  readonly clock?: () => number;
   readonly newId?: () => string;
-  readonly limits?: Partial<ImageLimits>;
+  /** Largest image in bytes. */
+  readonly maxImageBytes?: number;
+  readonly limits?: Partial<Omit<ImageLimits, 'maxImageBytes'>>;
+  /** A store of another kind than `storeDir`. */
+  readonly store?: ImageStore;
 }
 
-/** The same with everything filled in. */
+/** The same with everything filled in; what routes see. */
 export interface ImageContext {
   readonly database: Database;
   readonly store: ImageStore;
@@ -46,4 +53,20 @@ export interface ImageContext {
   readonly now: () => number;
   readonly newId: () => string;
   readonly limits: ImageLimits;
+}
+
+/** Opens nothing: a directory store touches its folder when it is first used. */
+export function imageContext(deps: ImageDeps): ImageContext {
+  return {
+    database: deps.database,
+    store: deps.store ?? directoryStore(deps.storeDir),
+    log: deps.log,
+    now: deps.clock ?? Date.now,
+    newId: deps.newId ?? randomUUID,
+    limits: {
+      ...DEFAULT_IMAGE_LIMITS,
+      ...deps.limits,
+      ...(deps.maxImageBytes !== undefined && { maxImageBytes: deps.maxImageBytes }),
+    },
+  };
 }

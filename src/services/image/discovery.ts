@@ -6,17 +6,13 @@ import type { Answer, Route } from '#http/route.ts';
 import { route } from '#http/route.ts';
 import { imageSchema } from './records/attributes.ts';
 
-const CURRENT = 15;
+/** The minors that a Glance with one store lists; 2.8 and 2.10 to 2.14 belong to several stores. */
+const MINORS = [15, 9, 7, 6, 5, 4, 3, 2, 1, 0];
 
 function versions(base: string): object {
   const links = [{ rel: 'self', href: `${base}/v2/` }];
-  const all = Array.from({ length: CURRENT + 1 }, (_, minor) => CURRENT - minor);
-  return {
-    versions: all
-      // Minors 10 to 12 belong to stores that Glance had for a while; it does not list them either.
-      .filter((minor) => minor < 10 || minor > 12)
-      .map((minor) => ({ id: `v2.${minor}`, status: minor === CURRENT ? 'CURRENT' : 'SUPPORTED', links })),
-  };
+  const status = (index: number) => (index === 0 ? 'CURRENT' : 'SUPPORTED');
+  return { versions: MINORS.map((minor, index) => ({ id: `v2.${minor}`, status: status(index), links })) };
 }
 
 const MEMBER_SCHEMA = {
@@ -83,6 +79,7 @@ export function discoveryRoutes(): readonly Route[] {
     listVersions('', 300),
     listVersions('/', 300),
     listVersions('/versions', 200),
+    listVersions('/v2', 300),
     listVersions('/v2/', 300),
     ...schemas,
     route({

@@ -1,9 +1,9 @@
 /**
- * Images as files of one directory: `images/<id>`, mode 0600.
+ * Images as files of one directory: `<id>`, mode 0600.
  *
- * An upload is written to `images/<id>.partial`, made durable (file, then folder) and renamed. A file that is taken
- * over is linked in from `staging/` and unlinked there only after the record says that the image is active: a crash in
- * between leaves the file where its owner will offer it again, and never a second copy.
+ * An upload is written to `<id>.partial`, made durable (file, then folder) and renamed. A file that is taken over is
+ * linked in from `staging/` and unlinked there only after the record says that the image is active: a crash in between
+ * leaves the file where its owner will offer it again, and never a second copy.
  */
 import { lstat, mkdir, readdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -13,28 +13,20 @@ import { fileUpload } from './file-upload.ts';
 import type { ImageStore } from './image-store.ts';
 import { openStaged, stagedImage } from './staged-file.ts';
 
-const ID = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/i;
+const ID = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/;
 const PARTIAL = '.partial';
 
-export interface DirectoryStore extends ImageStore {
-  /** Where files are put that `takeOver` may have. */
-  readonly stagingDir: string;
-}
-
-/** Makes the folders below `dir`. */
-export async function openDirectoryStore(dir: string, hasher: FileHasher = fileHasher()): Promise<DirectoryStore> {
-  const images = join(dir, 'images');
+/** Touches nothing until it is asked to; `keepOnly` makes the folders. */
+export function directoryStore(dir: string, hasher: FileHasher = fileHasher()): ImageStore {
   const stagingDir = join(dir, 'staging');
-  for (const folder of [images, stagingDir]) await mkdir(folder, { recursive: true, mode: 0o700 });
 
   /** Ids come from records, whose ids are UUIDs; this keeps a mistake from becoming a path. */
   const pathOf = (id: string) => {
     if (!ID.test(id)) throw new TypeError(`${id} is not an image id`);
-    return join(images, id);
+    return join(dir, id);
   };
 
   return {
-    stagingDir,
     openWrite: (id) => fileUpload({ path: pathOf(id), partial: pathOf(id) + PARTIAL, hasher }),
     async takeOver(id, url) {
       const path = pathOf(id);
@@ -44,11 +36,15 @@ export async function openDirectoryStore(dir: string, hasher: FileHasher = fileH
     openRead: (id) => fileReader(pathOf(id)),
     delete: (id) => rm(pathOf(id), { force: true }),
     async keepOnly(ids) {
-      const found = new Set(await readdir(images));
-      const removed = [...found].filter((name) => !ids.has(name));
-      for (const name of removed) await rm(join(images, name), { force: true });
-      await removeSettled(stagingDir, images);
-      return { removed, missing: [...ids].filter((id) => !found.has(id)) };
+      await mkdir(stagingDir, { recursive: true, mode: 0o700 });
+      const names = await readdir(dir);
+      const found = new Set(names.filter((name) => ID.test(name)));
+      const partials = names.filter((name) => name.endsWith(PARTIAL) && ID.test(name.slice(0, -PARTIAL.length)));
+      const orphans = ids === null ? [] : [...found].filter((id) => !ids.has(id));
+      const removed = [...partials, ...orphans];
+      for (const name of removed) await rm(join(dir, name), { force: true });
+      await removeSettled(stagingDir, dir);
+      return { removed, missing: [...(ids ?? [])].filter((id) => !found.has(id)) };
     },
     close: () => hasher.close(),
   };
@@ -57,7 +53,8 @@ export async function openDirectoryStore(dir: string, hasher: FileHasher = fileH
 /** Staged files that are images already: a crash came between the record and the unlink. */
 async function removeSettled(stagingDir: string, imagesDir: string): Promise<void> {
   const stored = new Set<bigint>();
-  for (const name of await readdir(imagesDir)) stored.add((await lstat(join(imagesDir, name), { bigint: true })).ino);
+  for (const name of await readdir(imagesDir))
+    if (ID.test(name)) stored.add((await lstat(join(imagesDir, name), { bigint: true })).ino);
   for (const name of await readdir(stagingDir, { recursive: true })) {
     const path = join(stagingDir, name);
     const found = await lstat(path, { bigint: true });

@@ -26,6 +26,7 @@ export async function fileUpload({ path, partial, hasher }: FileUploadOptions): 
   let size = 0;
   let job: HashJob | undefined = hasher.start(handle.fd);
   let isOpen = true;
+  let isPublished = false;
   const writeBack = backgroundSync(handle);
 
   const close = async () => {
@@ -59,6 +60,7 @@ export async function fileUpload({ path, partial, hasher }: FileUploadOptions): 
     async publish() {
       await close();
       await rename(partial, path);
+      isPublished = true;
       await syncDirectory(dirname(path));
     },
     async settle() {},
@@ -66,7 +68,7 @@ export async function fileUpload({ path, partial, hasher }: FileUploadOptions): 
       await job?.cancel();
       job = undefined;
       await close();
-      await rm(partial, { force: true });
+      await rm(isPublished ? path : partial, { force: true });
     },
   };
 }

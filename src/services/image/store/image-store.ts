@@ -54,10 +54,15 @@ export interface ImageStore {
   openRead(id: string): Promise<OpenImage | null>;
   /** Absent: nothing. */
   delete(id: string): Promise<void>;
-  /** Removes everything except these images: what crashes left behind. Returns which of them are missing. */
-  keepOnly(
-    ids: ReadonlySet<string>,
-  ): Promise<{ readonly removed: readonly string[]; readonly missing: readonly string[] }>;
+  /**
+   * Makes the store ready, and removes what crashes left behind: all bytes except those of these images. Null: removes
+   * only what was never published.
+   */
+  keepOnly(ids: ReadonlySet<string> | null): Promise<{
+    readonly removed: readonly string[];
+    /** Images of `ids` that have no bytes. */
+    readonly missing: readonly string[];
+  }>;
   /** Ends what the store runs. */
   close(): Promise<void>;
 }

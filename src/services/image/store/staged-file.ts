@@ -50,7 +50,7 @@ async function checkFile(handle: FileHandle, target: string) {
   if (!found.isFile()) refuseLocation('it is not a regular file');
   const stored = await absentAsNull(lstat(target, { bigint: true }));
   const isStored = stored !== null && stored.ino === found.ino && stored.dev === found.dev;
-  if (found.nlink !== (isStored ? 2n : 1n)) refuseLocation('it has other names');
+  if (!isStored && found.nlink !== 1n) refuseLocation('it has other names');
   const me = process.geteuid?.() ?? 0;
   if (Number(found.uid) !== me) {
     if (me !== 0) refuseLocation('it belongs to another user');
