@@ -24,6 +24,8 @@ export interface ImageClientOptions {
   readonly url: () => string;
   /** A token of the service user; the user's own may be given per call instead. */
   readonly token: () => Promise<string>;
+  /** Who asks, for the trace: `nova-conductor`. */
+  readonly name: string;
 }
 
 export interface Download {
@@ -97,7 +99,10 @@ export class ImageClient {
       readonly token?: string;
     },
   ): Promise<Response> {
-    const headers: Record<string, string> = { 'x-auth-token': options.token ?? (await this.#options.token()) };
+    const headers: Record<string, string> = {
+      'user-agent': this.#options.name,
+      'x-auth-token': options.token ?? (await this.#options.token()),
+    };
     const requestId = currentContext()?.requestId;
     if (requestId) headers['x-openstack-request-id'] = requestId;
     if (options.json !== undefined) headers['content-type'] = 'application/json';

@@ -48,7 +48,7 @@ export async function insertOperation(trx: Queries, operation: NewOperation, now
     .execute();
   await trx
     .insertInto('outbox')
-    .values({ id: randomUUID(), message: JSON.stringify({ operationId: operation.id }), created_at: now })
+    .values({ id: randomUUID(), message: JSON.stringify({ operationId: operation.id, requestId: operation.requestId } satisfies OutboxMessage), created_at: now })
     .execute();
 }
 
@@ -174,13 +174,16 @@ export async function abandonOperation(trx: Queries, id: string, now: number): P
   return true;
 }
 
+/** What the outbox holds: an operation to be looked at, and the request that asked for it. */
+export interface OutboxMessage {
+  readonly operationId: string;
+  readonly requestId: string;
+}
+
 /** Messages that wait to be sent, oldest first. */
-export async function waitingMessages(db: Queries, limit: number): Promise<{ id: string; operationId: string }[]> {
+export async function waitingMessages(db: Queries, limit: number): Promise<(OutboxMessage & { readonly id: string })[]> {
   const rows = await db.selectFrom('outbox').select(['id', 'message']).orderBy('created_at').limit(limit).execute();
-  return rows.map((row) => ({
-    id: row.id,
-    operationId: (JSON.parse(row.message) as { operationId: string }).operationId,
-  }));
+  return rows.map((row) => ({ id: row.id, ...(JSON.parse(row.message) as OutboxMessage) }));
 }
 
 export async function removeMessages(db: Queries, ids: readonly string[]): Promise<void> {

@@ -27,7 +27,8 @@ export async function inspectVmdk(source: ByteSource): Promise<number> {
   if (header.getBigUint64(28, true) !== 1n || descriptorSectors === 0 || descriptorSectors > MAX_DESCRIPTOR_SECTORS)
     refuse('the VMDK has its descriptor out of place');
   await checkDescriptor(source, descriptorSectors);
-  if (header.getBigUint64(56, true) === DIRECTORY_AT_END && source.complete !== false) await checkFooter(source, header);
+  if (header.getBigUint64(56, true) === DIRECTORY_AT_END && source.complete !== false)
+    await checkFooter(source, header);
   return sectors * SECTOR;
 }
 

@@ -5,14 +5,14 @@
  * Where the image store is on the same file system the cached file is a link as well, and nothing is copied.
  */
 import { createWriteStream } from 'node:fs';
-import { link, mkdir, open, readdir, rename, rm, stat, utimes } from 'node:fs/promises';
+import { link, mkdir, readdir, rename, rm, stat, utimes } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Transform } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { CloudError } from '#domain/errors.ts';
-import { inspectImage } from '#domain/image/inspect.ts';
 import type { ImageClient } from '#http/image-client.ts';
 import type { ByteProgress } from './driver/driver.ts';
+import { inspectFile } from './inspect-file.ts';
 
 export interface CachedImage {
   readonly path: string;
@@ -133,28 +133,14 @@ export class ImageCache {
 
   /** The same inspection as at upload: a host trusts no store with what it hands to QEMU. */
   async #inspect(id: string, path: string): Promise<CachedImage> {
-    const file = await open(path, 'r');
-    try {
-      const { size } = await file.stat();
-      const { format, virtualSizeBytes } = await inspectImage({
-        size,
-        complete: true,
-        read: async (offset, length) => {
-          const buffer = Buffer.alloc(Math.min(length, Math.max(0, size - offset)));
-          const { bytesRead } = await file.read(buffer, 0, buffer.length, offset);
-          return buffer.subarray(0, bytesRead);
-        },
+    const { format, virtualSizeBytes } = await inspectFile(path);
+    if (format !== 'qcow2' && format !== 'raw') {
+      throw new CloudError('imageUnusable', {
+        id,
+        reason: `disk format ${format} cannot be booted here; convert it to qcow2 or raw`,
       });
-      if (format !== 'qcow2' && format !== 'raw') {
-        throw new CloudError('imageUnusable', {
-          id,
-          reason: `disk format ${format} cannot be booted here; convert it to qcow2 or raw`,
-        });
-      }
-      return { path, format, virtualSizeBytes };
-    } finally {
-      await file.close();
     }
+    return { path, format, virtualSizeBytes };
   }
 
   #path(id: string): string {

@@ -63,7 +63,7 @@ export class Conductor {
     this.#ports = stepPorts({ ...options, now: this.#now });
   }
 
-  /** `alone`: no other conductor can be alive, so every lease is stale and is taken over at once. */
+  /** Answers the contract. `alone`: no other conductor can be alive, so every lease is stale and is given up. */
   async start(options: { readonly alone: boolean }): Promise<void> {
     const { rpc, log, db } = this.#options;
     if (options.alone) await this.#store.release('everybody');
@@ -77,6 +77,13 @@ export class Conductor {
       },
       { name: 'nova-conductor', log },
     );
+  }
+
+  /**
+   * Goes on with what is in the journal, and keeps looking. Called once the hosts of this process have registered:
+   * until then an operation would take them for down.
+   */
+  async resume(): Promise<void> {
     this.#every(LOOK_EVERY_MS, () => this.#claim());
     this.#every(this.#leaseMs / 3, () => this.#renew());
     await this.#claim();

@@ -6,6 +6,7 @@ import type { Client } from '#bus/rpc.ts';
 import type { conductorContract } from '#contracts/conductor.ts';
 import type { Database } from '#db/database.ts';
 import { removeMessages, waitingMessages } from '#db/repo/operations.ts';
+import { withContext } from '#observe/context.ts';
 import type { Log } from '#observe/log.ts';
 
 const LOOK_EVERY_MS = 1_000;
@@ -60,7 +61,9 @@ export class OutboxRelay {
     for (;;) {
       const messages = await waitingMessages(this.#db.queries, BATCH);
       if (messages.length === 0) return;
-      for (const { operationId } of messages) await this.#conductor.operationReady({ operationId });
+      for (const { operationId, requestId } of messages) {
+        await withContext({ requestId, operationId }, () => this.#conductor.operationReady({ operationId }));
+      }
       await removeMessages(
         this.#db.queries,
         messages.map(({ id }) => id),

@@ -1,0 +1,96 @@
+/** The command line: one file per command, loaded when it is used. It does not repeat the `openstack` command. */
+import { Command } from 'commander';
+
+const program = new Command('micronova')
+  .description('An OpenStack-compatible compute cloud in one process, with real QEMU guests.')
+  .showHelpAfterError();
+
+const data = ['--data <dir>', 'folder of the cloud', process.env.MICRONOVA_DATA ?? './data'] as const;
+
+program
+  .command('up')
+  .description('run the whole cloud in this process until SIGTERM')
+  .option('--data <dir>', 'folder of everything the cloud keeps (default: ./data)')
+  .option('--listen <host:port>', 'address of the API (default: 127.0.0.1:8774)')
+  .option('--driver <name>', 'qemu, or fake for simulated guests')
+  .option('--hosts <n>', 'simulate several compute hosts')
+  .option('--config <file>', 'TOML file with settings')
+  .option('--stop-guests', 'at the end stop the guests too; otherwise they run on')
+  .action(async (options) => (await import('./up.ts')).up(options));
+
+program
+  .command('demo')
+  .description('launch a guest, snapshot it while it runs, boot the snapshot')
+  .option('--keep', 'leave the cloud up and say how to reach it')
+  .option('--data <dir>', 'folder of the cloud (default: a new one, removed at the end unless --keep)')
+  .action(async (options) => (await import('./demo/demo.ts')).demo(options));
+
+program
+  .command('status')
+  .description('show hosts, servers, images and what is going on')
+  .option(...data)
+  .action(async (options) => (await import('./status.ts')).status(options));
+
+program
+  .command('trace <request-id>')
+  .description('draw the way of a request through the services')
+  .option(...data)
+  .action(async (requestId, options) => (await import('./trace.ts')).trace(requestId, options));
+
+program
+  .command('logs')
+  .description('show the log lines of all services, merged by time')
+  .option('--request <id>', 'only those of one request')
+  .option(...data)
+  .action(async (options) => (await import('./logs.ts')).logs(options));
+
+const op = program.command('op').description('look at operations, resume or abandon those that need attention');
+op.command('ls')
+  .description('list operations, newest first')
+  .option('--open', 'only those that have not ended')
+  .option(...data)
+  .action(async (options) => (await import('./op.ts')).list(options));
+op.command('show <id>')
+  .description('show an operation and its journal')
+  .option(...data)
+  .action(async (id, options) => (await import('./op.ts')).show(id, options));
+op.command('resume <id>')
+  .description('try again where it stopped')
+  .option(...data)
+  .action(async (id, options) => (await import('./op.ts')).resume(id, options));
+op.command('abandon <id>')
+  .description('end it as it is; what it left behind is yours')
+  .option(...data)
+  .action(async (id, options) => (await import('./op.ts')).abandon(id, options));
+
+const image = program.command('image').description('bring images into the cloud');
+image
+  .command('add <file>')
+  .description('upload a file with a progress bar')
+  .option('--name <name>', 'name of the image (default: the file’s)')
+  .option('--format <format>', 'disk format (default: what the file is)')
+  .option('--public', 'let every project use it')
+  .option(...data)
+  .action(async (file, options) => (await import('./image.ts')).add(file, options));
+image
+  .command('fetch <name>')
+  .description('download a well-known image, check its hash, and upload it')
+  .option('--public', 'let every project use it')
+  .option(...data)
+  .action(async (name, options) => (await import('./image.ts')).fetchKnown(name, options));
+
+program
+  .command('doctor')
+  .description('say what works on this machine and what does not')
+  .option(...data)
+  .action(async (options) => (await import('./doctor.ts')).doctor(options));
+
+try {
+  await program.parseAsync();
+} catch (error) {
+  const known = error instanceof Error && ['CloudError', 'ConfigError', 'CommandError'].includes(error.name);
+  process.stderr.write(
+    known ? `micronova: ${(error as Error).message}\n` : `micronova: ${(error as Error)?.stack ?? error}\n`,
+  );
+  process.exitCode = 1;
+}

@@ -1,0 +1,209 @@
+/**
+ * The composition root: configuration → log → database → bus → services → listener. No logic of its own.
+ */
+import { mkdirSync } from 'node:fs';
+import { hostname } from 'node:os';
+import { join } from 'node:path';
+import { memoryTransport } from '#bus/memory.ts';
+import { Rpc } from '#bus/rpc.ts';
+import type { Transport } from '#bus/transport.ts';
+import { type Config, parseListen } from '#config/config.ts';
+import { writeCredentials } from '#config/credentials.ts';
+import { conductorContract } from '#contracts/conductor.ts';
+import type { Database } from '#db/database.ts';
+import { lockFile, openSqlite } from '#db/sqlite.ts';
+import { CloudError } from '#domain/errors.ts';
+import { ImageClient } from '#http/image-client.ts';
+import { httpServer, mount } from '#http/server.ts';
+import type { JournalStore } from '#journal/store.ts';
+import { type Logs, logHop, openLogs } from '#observe/log.ts';
+import { DEFAULT_QUOTA } from '#services/api/api-deps.ts';
+import { computeService } from '#services/api/compute-service.ts';
+import { ensureDefaultFlavors } from '#services/api/default-flavors.ts';
+import { ComputeAgent } from '#services/compute/agent.ts';
+import { Backups } from '#services/compute/backups.ts';
+import type { Driver } from '#services/compute/driver/driver.ts';
+import { fakeDriver } from '#services/compute/driver/fake/fake-driver.ts';
+import { qemuDriver } from '#services/compute/driver/qemu/qemu-driver.ts';
+import { ImageCache } from '#services/compute/image-cache.ts';
+import { Conductor } from '#services/conductor/conductor.ts';
+import { OutboxRelay } from '#services/conductor/outbox-relay.ts';
+import { authenticator } from '#services/identity/authenticator.ts';
+import { bootstrap } from '#services/identity/bootstrap.ts';
+import { identityDeps } from '#services/identity/identity-deps.ts';
+import { identityService } from '#services/identity/identity-service.ts';
+import { issueServiceToken } from '#services/identity/service-token.ts';
+import { imageService, recoverImages } from '#services/image/image-service.ts';
+import { Scheduler } from '#services/scheduler/scheduler.ts';
+
+/** What tests replace. */
+export interface Overrides {
+  readonly journal?: (store: Database) => JournalStore;
+  readonly transport?: Transport;
+  readonly driver?: (options: { readonly host: string; readonly instancesDir: string }) => Driver;
+}
+
+export interface Cloud {
+  /** `http://host:port` */
+  readonly url: string;
+  readonly accelerator: string;
+  readonly db: Database;
+  /** Ends everything; guests run on unless told otherwise. */
+  close(options: { readonly stopGuests: boolean }): Promise<void>;
+}
+
+/** Starts the whole cloud in this process. Throws when another process has the data folder. */
+export async function startCloud(config: Config, overrides: Overrides = {}): Promise<Cloud> {
+  const dir = (name: string) => join(config.data, name);
+  mkdirSync(config.data, { recursive: true, mode: 0o700 });
+  const lock = lockFile(dir('lock.sqlite'));
+  if (!lock)
+    throw new CloudError('conflict', {
+      reason: `Another micronova serves ${config.data}; stop it or choose another folder.`,
+    });
+  const logs = openLogs({ level: config.log_level, to: config.log_to === 'stderr' ? 'stderr' : { dir: dir('logs') } });
+  const db = await openSqlite(dir('micronova.sqlite'));
+  const transport =
+    overrides.transport ??
+    memoryTransport({}, (topic, err) => logs.of('micronova').error({ topic, err }, 'message given up'));
+  const rpc = new Rpc({ transport, log: logs.of('micronova') });
+
+  const identity = identityDeps({
+    database: db,
+    clock: Date.now,
+    log: logs.of('keystone'),
+    tokenLifetimeMs: config.token_hours * 3_600_000,
+  });
+  const { created, passwords } = await bootstrap(identity);
+  await ensureDefaultFlavors(db, created && passwords.admin !== undefined, Date.now());
+  const authenticate = authenticator(identity);
+
+  const options = { authenticate, log: logs.of('micronova') };
+  const server = httpServer(options);
+  let port = 0;
+  const token = serviceTokens(identity);
+  const imagesFor = (name: string) => new ImageClient({ url: () => `http://127.0.0.1:${port}/image`, token, name });
+  const relay = new OutboxRelay({ db, conductor: rpc.client(conductorContract, 'nova-api'), log: logs.of('nova-api') });
+  const imageDeps = {
+    database: db,
+    storeDir: dir('images'),
+    log: logs.of('glance-api'),
+    clock: Date.now,
+    maxImageBytes: config.max_image_gib * 2 ** 30,
+  };
+  await recoverImages(imageDeps);
+  mount(server, identityService(identity), options);
+  mount(server, imageService(imageDeps), options);
+  mount(
+    server,
+    computeService({
+      db,
+      rpc,
+      images: imagesFor('nova-api'),
+      conductor: rpc.client(conductorContract, 'nova-api'),
+      quota: {
+        ...DEFAULT_QUOTA,
+        instances: config.quota_instances,
+        cores: config.quota_cores,
+        ramMib: config.quota_ram_mib,
+        keyPairs: config.quota_key_pairs,
+      },
+      wakeOutbox: () => relay.wake(),
+      now: Date.now,
+      log: logs.of('nova-api'),
+    }),
+    options,
+  );
+  const address = new URL(await server.listen(parseListen(config.listen)));
+  port = Number(address.port);
+  const url = address.origin;
+  writeCredentials(config.data, url, passwords);
+
+  const scheduler = new Scheduler({ db, rpc, log: logs.of('nova-scheduler') });
+  await scheduler.start();
+  const conductor = new Conductor({
+    db,
+    rpc,
+    images: imagesFor('nova-conductor'),
+    log: logs.of('nova-conductor'),
+    ...(overrides.journal && { store: overrides.journal(db) }),
+  });
+  // The agents register with the conductor, and its first look at the journal needs the agents.
+  const agents = hostNames(config).map((host) => agent(host, config, overrides, rpc, imagesFor('nova-compute'), logs));
+  await conductor.start({ alone: true });
+  await Promise.all(agents.map(({ agent }) => agent.start()));
+  await conductor.resume();
+  relay.start();
+  const accelerator = (await agents[0]?.driver.capabilities())?.accelerator ?? 'none';
+
+  return {
+    url,
+    accelerator,
+    db,
+    async close({ stopGuests }) {
+      await server.close();
+      await relay.close();
+      await conductor.close();
+      await rpc.close();
+      await Promise.all(agents.map(({ agent }) => agent.close({ stopGuests })));
+      await transport.close();
+      await db.close();
+      logs.flush();
+      lock.release();
+    },
+  };
+}
+
+function hostNames(config: Config): string[] {
+  const name = config.host_name || hostname();
+  return config.hosts === 1 ? [name] : Array.from({ length: config.hosts }, (_, index) => `${name}-${index + 1}`);
+}
+
+function agent(host: string, config: Config, overrides: Overrides, rpc: Rpc, images: ImageClient, logs: Logs) {
+  const log = logs.of('nova-compute');
+  const isAlone = config.hosts === 1;
+  const home = isAlone ? config.data : join(config.data, 'hosts', host);
+  const instancesDir = join(home, 'instances');
+  const linkDir = isAlone ? null : join(config.data, 'instances');
+  mkdirSync(linkDir ?? instancesDir, { recursive: true, mode: 0o700 });
+  const observe = (instanceId: string, command: string, ms: number, error?: string) =>
+    logHop(log.child({ instance_id: instanceId }), {
+      from: 'nova-compute',
+      to: 'qemu',
+      what: command,
+      ms,
+      ...(error !== undefined && { error }),
+    });
+  const driver =
+    overrides.driver?.({ host, instancesDir }) ??
+    (config.driver === 'fake'
+      ? fakeDriver({ instancesDir })
+      : qemuDriver({ instancesDir, observe, log, accelerator: config.accelerator }));
+  const store = join(config.data, 'images');
+  const cache = new ImageCache({ dir: join(home, 'image-cache'), images, sharedStore: store });
+  const backups = new Backups({ dir: join(store, 'staging'), isStaging: true, driver, images });
+  return {
+    driver,
+    agent: new ComputeAgent({
+      host,
+      availabilityZone: config.availability_zone,
+      driver,
+      rpc,
+      cache,
+      backups,
+      instancesDir,
+      linkDir,
+      log,
+    }),
+  };
+}
+
+/** A token of the service user, renewed before it expires. */
+function serviceTokens(identity: Parameters<typeof issueServiceToken>[0]): () => Promise<string> {
+  const RENEW_BEFORE_MS = 600_000;
+  let current: { token: string; expiresAt: number } | undefined;
+  return async () => {
+    if (!current || current.expiresAt - Date.now() < RENEW_BEFORE_MS) current = await issueServiceToken(identity);
+    return current.token;
+  };
+}
