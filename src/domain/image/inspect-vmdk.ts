@@ -16,9 +16,10 @@ const ALLOWED = ['monolithicsparse', 'streamoptimized'];
 
 /** The virtual size in bytes. */
 export async function inspectVmdk(source: ByteSource): Promise<number> {
-  const header = await readExactly(source, 0, SECTOR, 'the VMDK header');
-  if (latin1(header, 0, 4) !== 'KDMV')
+  const magic = await readExactly(source, 0, 4, 'the VMDK header');
+  if (latin1(magic, 0, 4) !== 'KDMV')
     refuse('the VMDK is a descriptor of other files, or of an old kind; use streamOptimized');
+  const header = await readExactly(source, 0, SECTOR, 'the VMDK header');
   const version = header.getUint32(4, true);
   if (version < 1 || version > 3) refuse(`VMDK version ${version} is unknown`);
   const sectors = readU64(header, 12, true, 'the virtual size');
