@@ -25,6 +25,8 @@ elif [ $# -gt 0 ]; then die "unknown argument $1 (known: --also DEBIAN_PACKAGE..
 # --- where things are kept -----------------------------------------------------------------------
 writable() { [ -n "$1" ] && mkdir -p "$1" 2>/dev/null && [ -w "$1" ]; }
 
+# A build machine may set no HOME; the user may still have one.
+if [ -z "${HOME:-}" ] && command -v getent > /dev/null; then HOME=$(getent passwd "$(id -u)" | cut -d : -f 6); fi
 base=${XDG_CACHE_HOME:-${HOME:+$HOME/.cache}}
 cache=${MICRONOVA_CACHE:-${base:+$base/micronova}}
 if ! writable "$cache"; then
@@ -32,8 +34,9 @@ if ! writable "$cache"; then
   cache=$PWD/.cache/micronova
   writable "$cache" || die "no writable cache directory: set MICRONOVA_CACHE"
 fi
-# npm keeps its downloads in the home directory; a build machine may have none.
-if [ -z "${HOME:-}" ] || [ ! -w "$HOME" ]; then export HOME="$cache" npm_config_cache="$cache/npm"; fi
+# npm keeps its downloads and logs in the home directory.
+if [ -z "${HOME:-}" ] || [ ! -w "$HOME" ]; then HOME=$cache; fi
+export HOME
 
 # --- what is missing -----------------------------------------------------------------------------
 # The image's name is the hash of what it is made from. The README is not in it.
@@ -54,8 +57,7 @@ zstd zstd compresses the guest image's initramfs
 mtools mcopy fills the guest image's boot partition
 syslinux syslinux boots the guest image
 syslinux-common /usr/lib/syslinux/mbr/mbr.bin boots the guest image
-fakeroot fakeroot builds the guest image without being root
-ca-certificates /etc/ssl/certs/ca-certificates.crt lets downloads be trusted"
+fakeroot fakeroot builds the guest image without being root"
 
 missing=      # "package reason" a line
 find_missing() {
