@@ -126,7 +126,7 @@ if [ -n "$missing" ]; then
   command -v apt-get > /dev/null ||
     die "please install what these Debian packages hold: $packages (no apt-get here to do it)"
   [ "$(id -u)" = 0 ] || sudo -n true 2>/dev/null ||
-    die "please install these packages: $packages (I may not: not root, and sudo asks for a password)"
+    die "please install these packages: $packages (I may not: not root, and no sudo without a password)"
   say "installing Debian packages:"
   echo "$missing" | while read -r package reason; do
     [ -z "$package" ] || printf '  %-16s %s\n' "$package" "$reason"
