@@ -185,7 +185,8 @@ function timeOf(name: string, text: string | undefined): number | undefined {
   return time;
 }
 
-const MATCH_TIMEOUT_MS = 15;
+const MATCH_LIMIT_MS = 15;
+const NO_OPERATORS = /^[^\\^$.|?*+()[\]{}]*$/;
 const sandbox = createContext(Object.create(null));
 const match = new Script('names.map((name) => expression.test(name))');
 
@@ -194,6 +195,7 @@ const match = new Script('names.map((name) => expression.test(name))');
  * time limit; past it the request is refused.
  */
 function matcherOf(pattern: string): (names: readonly string[]) => readonly boolean[] {
+  if (NO_OPERATORS.test(pattern)) return (names) => names.map((name) => name.includes(pattern));
   let expression: RegExp;
   try {
     expression = new RegExp(pattern);
@@ -203,14 +205,21 @@ function matcherOf(pattern: string): (names: readonly string[]) => readonly bool
     });
   }
   return (names) => {
-    try {
-      return match.runInContext(Object.assign(sandbox, { names, expression }), {
-        timeout: MATCH_TIMEOUT_MS,
-      }) as boolean[];
-    } catch {
-      throw new CloudError('badRequest', {
-        reason: `The name filter '${pattern.slice(0, 60)}' takes too long; use a simpler one.`,
-      });
+    for (;;) {
+      const begun = process.threadCpuUsage();
+      try {
+        return match.runInContext(Object.assign(sandbox, { names, expression }), {
+          timeout: MATCH_LIMIT_MS,
+        }) as boolean[];
+      } catch (error) {
+        const { user, system } = process.threadCpuUsage(begun);
+        const isLate = (error as NodeJS.ErrnoException).code === 'ERR_SCRIPT_EXECUTION_TIMEOUT';
+        // Node's limit is by the clock; a busy machine may have let this thread wait all that time.
+        if (isLate && user + system < (MATCH_LIMIT_MS / 2) * 1000) continue;
+        throw new CloudError('badRequest', {
+          reason: `The name filter '${pattern.slice(0, 60)}' takes too long; use a simpler one.`,
+        });
+      }
     }
   };
 }
