@@ -61,6 +61,7 @@ export const ERRORS = {
   cancelled: { status: 409, text: 'Cancelled: {reason}' },
   deadlineExceeded: { status: 504, retryable: true, text: '{what} did not finish within {seconds} s' },
   hypervisorFailed: { status: 500, text: '{what}: {reason}' },
+  hypervisorStumbled: { status: 500, retryable: true, text: '{what}: {reason}' },
   contractMismatch: {
     status: 500,
     text: '{what} speaks contract version {theirs}, this is {ours}; upgrade the older one.',

@@ -14,6 +14,7 @@ import { CloudError } from '#domain/errors.ts';
 import type { Log } from '#observe/log.ts';
 import type { Backups } from './backups.ts';
 import type { Driver, GuestStatus } from './driver/driver.ts';
+import { DriverError } from './driver/driver-error.ts';
 import type { ImageCache } from './image-cache.ts';
 import { Serial } from './serial.ts';
 
@@ -92,9 +93,10 @@ export class ComputeAgent {
     }
   }
 
+  /** The contract's methods. What a driver throws becomes an error of the catalogue. */
   #handlers(): Handlers<typeof computeContract> {
     const { driver, cache, backups } = this.#options;
-    return {
+    return speakingCatalogue<Handlers<typeof computeContract>>({
       fetchImage: async ({ imageId }, { signal, onProgress }) => {
         const { virtualSizeBytes, cached } = await cache.fetch(imageId, signal, onProgress);
         return { virtualSizeBytes, cached };
@@ -122,7 +124,7 @@ export class ComputeAgent {
       },
       consoleOutput: async ({ serverId, maxBytes }) => ({ output: await driver.consoleOutput(serverId, maxBytes) }),
       inspectGuest: async ({ serverId }) => ({ state: (await driver.inspect(serverId)).state }),
-    };
+    });
   }
 
   async #create(input: CreateGuest, signal: AbortSignal): Promise<Record<string, never>> {
@@ -157,6 +159,25 @@ export class ComputeAgent {
     await driver.destroy(serverId);
     if (linkDir !== null) await rm(join(linkDir, serverId), { force: true });
   }
+}
+
+type AnyHandler = (input: never, context: never) => Promise<unknown>;
+
+/** Wraps each handler so that a `DriverError` leaves as `hypervisorFailed`, retryable where the driver says so. */
+function speakingCatalogue<Table extends Record<string, AnyHandler>>(handlers: Table): Table {
+  const wrapped = Object.entries(handlers).map(([name, handler]) => [
+    name,
+    async (input: never, context: never) => {
+      try {
+        return await handler(input, context);
+      } catch (error) {
+        if (!(error instanceof DriverError)) throw error;
+        const code = error.retryable ? 'hypervisorStumbled' : 'hypervisorFailed';
+        throw new CloudError(code, { what: name, reason: error.message }, { cause: error });
+      }
+    },
+  ]);
+  return Object.fromEntries(wrapped) as Table;
 }
 
 /** Making something that an earlier attempt has made already is success. */

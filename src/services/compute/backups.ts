@@ -1,6 +1,6 @@
 /**
- * Copies of disks that wait to become images: one file per image id, made by a backup, gone when the image service has
- * it.
+ * Copies of disks that wait to become images: one folder per image id, made by a backup, gone with whatever is in it when
+ * the image service has the copy or the snapshot is taken back.
  *
  * Where the image store is on this machine the copy is written into the store's own staging folder and handed over by
  * name, so that its bytes are written once; otherwise it is streamed.
@@ -36,9 +36,10 @@ export class Backups {
 
   /** Copies the guest's disk. Repeated after a crash: begins anew. */
   backup(serverId: string, imageId: string, control: JobControl): Promise<BackupResult> {
-    return this.#tracked(imageId, control.signal, (signal) =>
-      this.#options.driver.backupDisk(serverId, this.#path(imageId), { ...control, signal }),
-    );
+    return this.#tracked(imageId, control.signal, async (signal) => {
+      await mkdir(this.#folder(imageId), { recursive: true, mode: 0o700 });
+      return this.#options.driver.backupDisk(serverId, this.#path(imageId), { ...control, signal });
+    });
   }
 
   /** Gives the copy to the image service. Repeated after it was taken: nothing but the answer. */
@@ -49,7 +50,7 @@ export class Backups {
       const size = await sizeOf(path);
       const record = await images.find(imageId);
       if (record?.status === 'active') {
-        await rm(path, { force: true });
+        await this.#remove(imageId);
         return { sizeBytes: record.size ?? size ?? 0 };
       }
       if (!record) throw new CloudError('imageUnusable', { id: imageId, reason: 'it was deleted during the snapshot' });
@@ -69,7 +70,7 @@ export class Backups {
         );
       }
       control.onProgress({ done: size, total: size });
-      await rm(path, { force: true });
+      await this.#remove(imageId);
       return { sizeBytes: size };
     });
   }
@@ -79,7 +80,7 @@ export class Backups {
     const running = this.#running.get(imageId);
     running?.abort.abort(new CloudError('cancelled', { reason: 'the snapshot is taken back' }));
     await running?.ended;
-    await rm(this.#path(imageId), { force: true });
+    await this.#remove(imageId);
   }
 
   async #tracked<Result>(
@@ -99,7 +100,16 @@ export class Backups {
     }
   }
 
+  /** The copy, and what a killed attempt may have left beside it. */
+  #remove(imageId: string): Promise<void> {
+    return rm(this.#folder(imageId), { recursive: true, force: true });
+  }
+
   #path(imageId: string): string {
+    return join(this.#folder(imageId), 'disk.qcow2');
+  }
+
+  #folder(imageId: string): string {
     return join(this.#options.dir, imageId);
   }
 }

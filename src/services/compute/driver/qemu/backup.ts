@@ -159,8 +159,8 @@ async function removeJobAndNode(qmp: QmpClient): Promise<string | null> {
   return target.file;
 }
 
-/** What an agent that was killed during a backup left behind, its unfinished file included. */
-async function removeLeftovers(qmp: QmpClient): Promise<void> {
+/** What an agent that was killed during a backup left behind in QEMU, its unfinished file included. */
+export async function removeLeftovers(qmp: QmpClient): Promise<void> {
   const file = await removeJobAndNode(qmp);
   if (file?.endsWith(PARTIAL)) await rm(file, { force: true });
 }

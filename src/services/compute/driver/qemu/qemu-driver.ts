@@ -25,7 +25,7 @@ import { guestDir, listGuestIds, readIfThere, readSpec, unlinkIfThere, writeFile
 import { KeyedLock } from '../keyed-lock.ts';
 import { probeAccelerator } from './accelerator.ts';
 import { checkSpec, FILES } from './argv.ts';
-import { backupLive, backupStopped } from './backup.ts';
+import { backupLive, backupStopped, removeLeftovers } from './backup.ts';
 import { writeConfigDrive } from './config-drive.ts';
 import { boundLog, readTail } from './console-log.ts';
 import { ensureDisk } from './disks.ts';
@@ -250,6 +250,8 @@ class QemuDriver implements Driver {
     if (found.at !== 'running') return null;
     const guest = await RunningGuest.attach(dir, found.process, this.#observer(id));
     this.#adopt(id, guest);
+    // Attached anew, so whoever began a backup is gone; nobody would ever end it.
+    if (!this.#backups.get(id)?.size) await removeLeftovers(guest.qmp);
     return guest;
   }
 

@@ -6,6 +6,7 @@
  * Events sent while nobody is connected are lost, so after connecting the caller asks for the state.
  */
 
+import { AsyncLocalStorage } from 'node:async_hooks';
 import type { Socket } from 'node:net';
 import { setTimeout as delay } from 'node:timers/promises';
 import { errorCode } from '../../guest-files.ts';
@@ -93,6 +94,10 @@ export class QmpClient {
     ...[args]: QmpCommands[C]['args'] extends undefined ? [] : [QmpCommands[C]['args']]
   ): Promise<QmpCommands[C]['answer']> {
     const startedAt = performance.now();
+    // The answer comes in the context in which the socket was opened; who is told of it is the caller of this command.
+    const observe = AsyncLocalStorage.bind((error: Error | null) =>
+      this.#observe?.(command, performance.now() - startedAt, error?.message),
+    );
     const { promise, resolve, reject } = Promise.withResolvers<QmpCommands[C]['answer']>();
     if (this.#ended) return Promise.reject(new QmpGoneError(`QMP ${command}: QEMU is gone`));
     const id = ++this.#lastId;
@@ -103,7 +108,7 @@ export class QmpClient {
     const settle = (error: Error | null, answer?: unknown) => {
       clearTimeout(timer);
       this.#pending.delete(id);
-      this.#observe?.(command, performance.now() - startedAt, error?.message);
+      observe(error);
       if (error) reject(error);
       else resolve(answer as QmpCommands[C]['answer']); // QEMU's promise, written down in commands.ts
     };
