@@ -73,6 +73,7 @@ export const imageFault: FaultWriter = (error, authUrl) => {
   };
 };
 
+/** Quotes stay as they are: clients print the text between tags without decoding it. */
 function escapeHtml(text: string): string {
-  return text.replace(/[&<>"']/g, (character) => `&#${character.charCodeAt(0)};`);
+  return text.replace(/[&<>]/g, (character) => `&#${character.charCodeAt(0)};`);
 }
