@@ -48,7 +48,11 @@ export async function insertOperation(trx: Queries, operation: NewOperation, now
     .execute();
   await trx
     .insertInto('outbox')
-    .values({ id: randomUUID(), message: JSON.stringify({ operationId: operation.id, requestId: operation.requestId } satisfies OutboxMessage), created_at: now })
+    .values({
+      id: randomUUID(),
+      message: JSON.stringify({ operationId: operation.id, requestId: operation.requestId } satisfies OutboxMessage),
+      created_at: now,
+    })
     .execute();
 }
 
@@ -181,7 +185,10 @@ export interface OutboxMessage {
 }
 
 /** Messages that wait to be sent, oldest first. */
-export async function waitingMessages(db: Queries, limit: number): Promise<(OutboxMessage & { readonly id: string })[]> {
+export async function waitingMessages(
+  db: Queries,
+  limit: number,
+): Promise<(OutboxMessage & { readonly id: string })[]> {
   const rows = await db.selectFrom('outbox').select(['id', 'message']).orderBy('created_at').limit(limit).execute();
   return rows.map((row) => ({ id: row.id, ...(JSON.parse(row.message) as OutboxMessage) }));
 }

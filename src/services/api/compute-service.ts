@@ -2,6 +2,8 @@
 import { computeFault } from '#http/fault.ts';
 import type { Service } from '#http/server.ts';
 import type { ApiDeps } from './api-deps.ts';
+import { flavorAccessRoutes } from './flavors/access.ts';
+import { extraSpecRoutes } from './flavors/extra-specs.ts';
 import { flavorRoutes } from './flavors/routes.ts';
 import { instanceActionRoutes } from './instance-actions/routes.ts';
 import { keypairRoutes } from './keypairs/routes.ts';
@@ -22,6 +24,8 @@ export function computeService(deps: ApiDeps): Service {
     routes: [
       ...versionRoutes(),
       ...flavorRoutes(deps),
+      ...extraSpecRoutes(deps),
+      ...flavorAccessRoutes(deps),
       ...keypairRoutes(deps),
       ...serverRoutes(deps),
       ...serverActionRoutes(deps),

@@ -1,0 +1,4 @@
+/** `npm run docs`: writes the generated pages anew. */
+import { writeDocs } from './docs/pages.ts';
+
+writeDocs();
