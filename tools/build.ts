@@ -1,8 +1,8 @@
-/** `npm run build`: one file for the package, since Node strips no types inside node_modules. */
+/** The bundle of `npm run package`: JavaScript, since Node strips no types inside node_modules. */
 import { build } from 'esbuild';
 
 await build({
-  entryPoints: { main: 'src/cli/main.ts', 'hash-thread': 'src/services/image/hash/hash-thread.ts' },
+  entryPoints: { main: 'src/cli/main.ts' },
   outdir: 'dist',
   outExtension: { '.js': '.mjs' },
   bundle: true,
