@@ -4,7 +4,6 @@
  * In one process the identity role validates directly; a service in its own process asks it over HTTP.
  */
 import { CloudError } from '#domain/errors.ts';
-import type { Access, ServiceRequest } from './route.ts';
 
 export interface AuthContext {
   readonly userId: string;
@@ -20,11 +19,17 @@ export interface AuthContext {
   readonly expiresAt: number;
 }
 
+/** Who may call: nobody in particular, any valid token, or a role on the token's project under a named policy rule. */
+export type Access =
+  | 'anyone'
+  | 'token'
+  | { readonly rule: string; readonly role: 'any' | 'reader' | 'member' | 'admin' | 'service' };
+
 /** Answers null for a token that is malformed, expired, revoked or of a disabled user or project. Never throws for those. */
 export type Authenticator = (token: string) => Promise<AuthContext | null> | AuthContext | null;
 
 /** The caller of a request to a route that needs a token with a project. */
-export function caller(request: ServiceRequest<unknown, unknown>): AuthContext & { readonly projectId: string } {
+export function caller(request: { readonly auth: AuthContext | null }): AuthContext & { readonly projectId: string } {
   if (!request.auth?.projectId) throw new CloudError('unauthorized', {});
   return request.auth as AuthContext & { projectId: string };
 }

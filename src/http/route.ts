@@ -5,13 +5,7 @@
 import type { Writable } from 'node:stream';
 import type { FastifyRequest } from 'fastify';
 import type { Static, TSchema } from 'typebox';
-import type { AuthContext } from './auth.ts';
-
-/** Who may call: nobody in particular, any valid token, or a role on the token's project under a named policy rule. */
-export type Access =
-  | 'anyone'
-  | 'token'
-  | { readonly rule: string; readonly role: 'any' | 'reader' | 'member' | 'admin' | 'service' };
+import type { Access, AuthContext } from './auth.ts';
 
 /** A schema that changed with microversions: the entry with the highest `from` not above the request's is used. */
 export type Versioned<Schema extends TSchema> = Schema | readonly { readonly from: number; readonly schema: Schema }[];

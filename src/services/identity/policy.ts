@@ -1,7 +1,7 @@
 /** Who may do what here: admins everything, everybody a few things with their own account. */
 import { CloudError } from '#domain/errors.ts';
-import type { AuthContext } from '#http/auth.ts';
-import type { Access, ServiceRequest } from '#http/route.ts';
+import type { Access, AuthContext } from '#http/auth.ts';
+import type { ServiceRequest } from '#http/route.ts';
 
 /** Access for admins under Keystone's name of the rule. */
 export function adminMay(rule: string): Access {
