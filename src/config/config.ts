@@ -30,6 +30,7 @@ export const ConfigSchema = Type.Object(
     log_to: choice('One file per service below the data folder, or one stream.', ['files', 'stderr']),
     token_hours: number('How long a token is good for.', 4, 1),
     max_image_gib: number('Largest image in the store.', 1024, 1),
+    keep_deleted_days: number('How long deleted servers and their operations stay in the record.', 30, 1),
     quota_instances: number('Servers per project; -1 is no limit.', 10, -1),
     quota_cores: number('Virtual CPUs per project; -1 is no limit.', 20, -1),
     quota_ram_mib: number('Memory of all servers of a project; -1 is no limit.', 51_200, -1),
