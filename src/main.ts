@@ -26,7 +26,7 @@ import type { Driver } from '#services/compute/driver/driver.ts';
 import { fakeDriver } from '#services/compute/driver/fake/fake-driver.ts';
 import { qemuDriver } from '#services/compute/driver/qemu/qemu-driver.ts';
 import { ImageCache } from '#services/compute/image-cache.ts';
-import { Conductor } from '#services/conductor/conductor.ts';
+import { Conductor, type ConductorOptions } from '#services/conductor/conductor.ts';
 import { OutboxRelay } from '#services/conductor/outbox-relay.ts';
 import { authenticator } from '#services/identity/authenticator.ts';
 import { bootstrap } from '#services/identity/bootstrap.ts';
@@ -39,6 +39,7 @@ import { Scheduler } from '#services/scheduler/scheduler.ts';
 /** What tests replace. */
 export interface Overrides {
   readonly journal?: (store: Database) => JournalStore;
+  readonly conductor?: Pick<ConductorOptions, 'operations' | 'backOff' | 'leaseMs'>;
   readonly transport?: Transport;
   readonly driver?: (options: { readonly host: string; readonly instancesDir: string }) => Driver;
 }
@@ -127,6 +128,7 @@ export async function startCloud(config: Config, overrides: Overrides = {}): Pro
     images: imagesFor('nova-conductor'),
     log: logs.of('nova-conductor'),
     ...(overrides.journal && { store: overrides.journal(db) }),
+    ...overrides.conductor,
   });
   // The agents register with the conductor, and its first look at the journal needs the agents.
   const agents = hostNames(config).map((host) => agent(host, config, overrides, rpc, imagesFor('nova-compute'), logs));

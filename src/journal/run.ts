@@ -158,11 +158,14 @@ class Run<Ports> {
   }
 
   async #needsAttention(reason: string): Promise<Ending> {
+    // Undefined for a kind of another version.
+    const row: Transition | undefined = TRANSITIONS[this.#options.operation.kind];
     const text = `Operation ${this.#options.operation.kind} needs attention: ${reason}. See 'micronova op show ${this.#options.operation.id}'.`;
     return this.#end({
       state: 'needs_attention',
       error: new CloudError('conflict', { reason: text }).toData(),
-      vmState: 'error',
+      // A failed snapshot does not make a broken server, whether it was taken back or waits for a person.
+      vmState: row?.onFailure ?? 'error',
     });
   }
 

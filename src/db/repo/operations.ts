@@ -160,7 +160,7 @@ export async function resumeOperation(trx: Queries, id: string, now: number): Pr
   return numUpdatedRows > 0n;
 }
 
-/** Ends an operation that needs attention as it is; what it left behind is the operator's. */
+/** Ends an operation that needs attention as it is; its server stays as it is, and what was left behind is the operator's. */
 export async function abandonOperation(trx: Queries, id: string, now: number): Promise<boolean> {
   const row = await trx
     .updateTable('operations')
@@ -172,7 +172,7 @@ export async function abandonOperation(trx: Queries, id: string, now: number): P
   if (!row) return false;
   await trx
     .updateTable('servers')
-    .set({ operation_id: null, task_state: null, vm_state: 'error', updated_at: now, version: sql`version + 1` })
+    .set({ operation_id: null, task_state: null, updated_at: now, version: sql`version + 1` })
     .where('operation_id', '=', id)
     .execute();
   return true;

@@ -6,7 +6,7 @@
  * name, so that its bytes are written once; otherwise it is streamed.
  */
 import { createReadStream } from 'node:fs';
-import { mkdir, rm, stat } from 'node:fs/promises';
+import { mkdir, readdir, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Transform } from 'node:stream';
 import { pathToFileURL } from 'node:url';
@@ -30,8 +30,18 @@ export class Backups {
     this.#options = options;
   }
 
+  /**
+   * Makes the folder, and removes the copies that nobody will ask for any more: their image is gone, or has its data.
+   * Such are left by operations that were given up.
+   */
   async recover(): Promise<void> {
-    await mkdir(this.#options.dir, { recursive: true, mode: 0o700 });
+    const { dir, images } = this.#options;
+    await mkdir(dir, { recursive: true, mode: 0o700 });
+    for (const imageId of await readdir(dir)) {
+      // An image service that does not answer is no reason not to serve: the copy stays until the next start.
+      const record = await images.find(imageId).catch(() => undefined);
+      if (record === null || record?.status === 'active') await this.#remove(imageId);
+    }
   }
 
   /** Copies the guest's disk. Repeated after a crash: begins anew. */

@@ -30,6 +30,8 @@ export interface ConductorOptions {
   readonly now?: () => number;
   /** Replaces the store, for faults in tests. */
   readonly store?: JournalStore;
+  /** Replaces the definitions, for faults in tests. */
+  readonly operations?: typeof OPERATIONS;
   readonly leaseMs?: number;
   readonly backOff?: (attempt: number, signal: AbortSignal) => Promise<void>;
 }
@@ -120,7 +122,7 @@ export class Conductor {
     if (operation.cancelReason !== null) cancel.abort(operation.cancelReason);
     const { log } = this.#options;
     const ended = runOperation({
-      definition: OPERATIONS[operation.kind],
+      definition: (this.#options.operations ?? OPERATIONS)[operation.kind],
       operation,
       store: this.#store,
       ports: this.#ports,

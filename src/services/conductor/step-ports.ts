@@ -6,7 +6,7 @@ import { conductorContract } from '#contracts/conductor.ts';
 import { schedulerContract } from '#contracts/scheduler.ts';
 import type { Database } from '#db/database.ts';
 import { findAllocation, findHost } from '#db/repo/hosts.ts';
-import { abandonOperation, otherOpenOperations } from '#db/repo/operations.ts';
+import { abandonOperation, otherOpenOperations, resumeOperation } from '#db/repo/operations.ts';
 import type { ImageClient } from '#http/image-client.ts';
 import type { Ports } from '#operations/ports.ts';
 
@@ -59,13 +59,19 @@ export function stepPorts(options: {
         return row?.host ?? null;
       },
       async preempt(serverId, operationId, signal) {
-        // Cancelled in the transaction that accepted the stronger operation; here they are only waited for.
+        // Cancelled in the transaction that accepted the stronger operation; here they are only waited for. One that
+        // got stuck is tried once more, so that it leaves nothing if it can, and given up when it is stuck again.
+        const triedAgain = new Set<string>();
         for (let wait = 10; ; wait = Math.min(wait * 2, 250)) {
           const others = await otherOpenOperations(db.queries, serverId, operationId);
           if (others.length === 0) return;
           for (const { id, state } of others) {
-            if (state === 'needs_attention') await db.transaction((trx) => abandonOperation(trx, id, now()));
-            else await conductor.operationReady({ operationId: id });
+            if (state === 'needs_attention') {
+              if (triedAgain.has(id)) await db.transaction((trx) => abandonOperation(trx, id, now()));
+              else await resumeOperation(db.queries, id, now());
+              triedAgain.add(id);
+            }
+            await conductor.operationReady({ operationId: id });
           }
           await delay(wait, undefined, { signal });
         }
