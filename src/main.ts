@@ -26,13 +26,16 @@ import type { Driver } from '#services/compute/driver/driver.ts';
 import { fakeDriver } from '#services/compute/driver/fake/fake-driver.ts';
 import { qemuDriver } from '#services/compute/driver/qemu/qemu-driver.ts';
 import { ImageCache } from '#services/compute/image-cache.ts';
+import { qemuUser } from '#services/compute/qemu-user.ts';
 import { Conductor, type ConductorOptions } from '#services/conductor/conductor.ts';
 import { OutboxRelay } from '#services/conductor/outbox-relay.ts';
+import { Retention } from '#services/conductor/retention.ts';
 import { authenticator } from '#services/identity/authenticator.ts';
 import { bootstrap } from '#services/identity/bootstrap.ts';
 import { identityDeps } from '#services/identity/identity-deps.ts';
 import { identityService } from '#services/identity/identity-service.ts';
-import { issueServiceToken } from '#services/identity/service-token.ts';
+import { keepRotatingKeys } from '#services/identity/key-rotation.ts';
+import { serviceTokens } from '#services/identity/service-token.ts';
 import { imageService, recoverImages } from '#services/image/image-service.ts';
 import { Scheduler } from '#services/scheduler/scheduler.ts';
 
@@ -120,6 +123,7 @@ export async function startCloud(config: Config, overrides: Overrides = {}): Pro
   const url = address.origin;
   writeCredentials(config.data, url, passwords);
 
+  const retention = new Retention({ db, log: logs.of('nova-conductor'), keepDays: config.keep_deleted_days });
   const scheduler = new Scheduler({ db, rpc, log: logs.of('nova-scheduler') });
   await scheduler.start();
   const conductor = new Conductor({
@@ -136,6 +140,8 @@ export async function startCloud(config: Config, overrides: Overrides = {}): Pro
   await Promise.all(agents.map(({ agent }) => agent.start()));
   await conductor.resume();
   relay.start();
+  retention.start();
+  const stopRotating = keepRotatingKeys(identity);
   const accelerator = (await agents[0]?.driver.capabilities())?.accelerator ?? 'none';
 
   return {
@@ -145,6 +151,8 @@ export async function startCloud(config: Config, overrides: Overrides = {}): Pro
     async close({ stopGuests }) {
       await server.close();
       await relay.close();
+      await retention.close();
+      stopRotating();
       await conductor.close();
       await rpc.close();
       await Promise.all(agents.map(({ agent }) => agent.close({ stopGuests })));
@@ -167,7 +175,7 @@ function agent(host: string, config: Config, overrides: Overrides, rpc: Rpc, ima
   const home = isAlone ? config.data : join(config.data, 'hosts', host);
   const instancesDir = join(home, 'instances');
   const linkDir = isAlone ? null : join(config.data, 'instances');
-  mkdirSync(linkDir ?? instancesDir, { recursive: true, mode: 0o700 });
+  for (const each of [instancesDir, linkDir ?? instancesDir]) mkdirSync(each, { recursive: true, mode: 0o700 });
   const observe = (instanceId: string, command: string, ms: number, error?: string) =>
     logHop(log.child({ instance_id: instanceId }), {
       from: 'nova-compute',
@@ -180,7 +188,13 @@ function agent(host: string, config: Config, overrides: Overrides, rpc: Rpc, ima
     overrides.driver?.({ host, instancesDir }) ??
     (config.driver === 'fake'
       ? fakeDriver({ instancesDir })
-      : qemuDriver({ instancesDir, observe, log, accelerator: config.accelerator }));
+      : qemuDriver({
+          instancesDir,
+          observe,
+          log,
+          accelerator: config.accelerator,
+          user: qemuUser(config.qemu_user, { data: config.data, instancesDir, log }),
+        }));
   const store = join(config.data, 'images');
   const cache = new ImageCache({ dir: join(home, 'image-cache'), images, sharedStore: store });
   const backups = new Backups({ dir: join(store, 'staging'), isStaging: true, driver, images });
@@ -197,15 +211,5 @@ function agent(host: string, config: Config, overrides: Overrides, rpc: Rpc, ima
       linkDir,
       log,
     }),
-  };
-}
-
-/** A token of the service user, renewed before it expires. */
-function serviceTokens(identity: Parameters<typeof issueServiceToken>[0]): () => Promise<string> {
-  const RENEW_BEFORE_MS = 600_000;
-  let current: { token: string; expiresAt: number } | undefined;
-  return async () => {
-    if (!current || current.expiresAt - Date.now() < RENEW_BEFORE_MS) current = await issueServiceToken(identity);
-    return current.token;
   };
 }

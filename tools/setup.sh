@@ -3,7 +3,8 @@
 #
 #   tools/setup.sh [--also DEBIAN_PACKAGE...]
 #
-#   1. programs (QEMU and so on) from Debian packages, as root or by passwordless sudo
+#   1. programs (QEMU and so on) from Debian packages, as root or by passwordless sudo; for root also
+#      the system user that QEMU runs as
 #   2. node_modules, exactly as package-lock.json says (this includes the right Node)
 #   3. the guest image, built from Debian packages, kept in the cache directory:
 #      $MICRONOVA_CACHE, else $XDG_CACHE_HOME/micronova, else ~/.cache/micronova, else .cache here
@@ -100,10 +101,14 @@ modules_ready() {
     [ "$(cat node_modules/.setup-lock 2>/dev/null)" = "$(lock_hash)" ]
 }
 
+# Started by root, QEMU runs as a user of its own; started by anybody else, as that one.
+qemu_user=micronova-qemu
+user_ready() { [ "$(id -u)" != 0 ] || grep -q "^$qemu_user:" /etc/passwd; }
+
 guest_ready() { [ -e "$guest" ] && [ "$cache/guest.qcow2" -ef "$guest" ]; }
 
 find_missing
-if [ -z "$missing" ] && modules_ready && guest_ready; then exit 0; fi
+if [ -z "$missing" ] && user_ready && modules_ready && guest_ready; then exit 0; fi
 
 # --- one at a time -------------------------------------------------------------------------------
 if command -v flock > /dev/null; then
@@ -135,6 +140,14 @@ if [ -n "$missing" ]; then
   # shellcheck disable=SC2086  # a list
   quietly as_root DEBIAN_FRONTEND=noninteractive apt-get -q -y -o Acquire::Retries=3 -o DPkg::Lock::Timeout=300 \
     install --no-install-recommends $packages || die "could not install: $packages"
+fi
+
+if ! user_ready; then
+  say "adding the system user $qemu_user, whom QEMU runs as when root starts it"
+  groups=; ! grep -q '^kvm:' /etc/group || groups='-G kvm'
+  # shellcheck disable=SC2086  # an option and its value, or nothing
+  quietly useradd --system --no-create-home --home-dir /nonexistent --shell /usr/sbin/nologin $groups "$qemu_user" ||
+    say "the user could not be added: QEMU will run as root"
 fi
 
 # --- 2. node_modules -----------------------------------------------------------------------------

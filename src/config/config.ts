@@ -26,6 +26,10 @@ export const ConfigSchema = Type.Object(
     host_name: text('Name of the compute host; the machine’s where empty.', ''),
     availability_zone: text('Zone of the compute hosts.', 'nova'),
     accelerator: choice('How QEMU runs guests: auto takes KVM where it really works.', ['auto', 'kvm', 'tcg']),
+    qemu_user: text(
+      'Whom QEMU runs as when this runs as root; as root too where there is no such user.',
+      'micronova-qemu',
+    ),
     log_level: choice('Least severe log lines that are written.', ['info', 'debug', 'warn', 'error', 'silent']),
     log_to: choice('One file per service below the data folder, or one stream.', ['files', 'stderr']),
     token_hours: number('How long a token is good for.', 4, 1),

@@ -40,7 +40,7 @@ export class ImageCache {
 
   /** Removes what a killed download left behind. */
   async recover(): Promise<void> {
-    await mkdir(this.#options.dir, { recursive: true });
+    await mkdir(this.#options.dir, { recursive: true, mode: 0o700 });
     for (const name of await readdir(this.#options.dir)) {
       if (name.endsWith('.partial')) await rm(join(this.#options.dir, name), { force: true });
     }

@@ -37,3 +37,16 @@ export async function issueServiceToken(deps: {
   if (!verified) throw new Error(`user ${SERVICE_USER} is disabled or has lost its role on ${SERVICE_PROJECT}`);
   return { token, expiresAt: verified.payload.expiresAt };
 }
+
+const RENEW_BEFORE_MS = 600_000;
+
+/** Answers a token that is good for ten minutes at least, each time it is asked. */
+export function serviceTokens(
+  deps: Parameters<typeof issueServiceToken>[0] & { readonly clock: () => number },
+): () => Promise<string> {
+  let current: ServiceToken | undefined;
+  return async () => {
+    if (!current || current.expiresAt - deps.clock() < RENEW_BEFORE_MS) current = await issueServiceToken(deps);
+    return current.token;
+  };
+}

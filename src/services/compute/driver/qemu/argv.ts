@@ -6,6 +6,7 @@
  */
 
 import { createHash } from 'node:crypto';
+import { basename, dirname } from 'node:path';
 import type { GuestSpec } from '../driver.ts';
 import { DriverError } from '../driver-error.ts';
 import { PID_FILE } from './handle.ts';
@@ -52,8 +53,13 @@ export function checkSpec(spec: GuestSpec): void {
   if (broken) throw new DriverError('bad_spec', `Guest ${spec.id}: cannot use ${broken[1]}`);
 }
 
-/** QEMU's words, the program's name first. Starts with the processors stopped (`-S`): the driver says `cont`. */
-export function qemuArgv(spec: GuestSpec, accelerator: 'kvm' | 'tcg'): string[] {
+/**
+ * QEMU's words, the program's name first. Starts with the processors stopped (`-S`): the driver says `cont`.
+ *
+ * `dir` is the guest's folder and QEMU's working directory. Whatever is in it is named relative to it, so that a QEMU
+ * that runs as its own user needs no way through the folders above, and has none to other guests' files.
+ */
+export function qemuArgv(spec: GuestSpec, accelerator: 'kvm' | 'tcg', dir: string): string[] {
   return [
     QEMU,
     ...['-name', `guest=${spec.name},debug-threads=on`],
@@ -70,7 +76,7 @@ export function qemuArgv(spec: GuestSpec, accelerator: 'kvm' | 'tcg'): string[] 
     ...monitor('qmp', FILES.qmp),
     ...monitor('qmp-debug', FILES.qmpDebug),
     ...['-vga', 'std', '-vnc', `unix:${FILES.vnc}`],
-    ...rootDisk(spec),
+    ...rootDisk(spec, dir),
     ...(spec.configDrive ? configDrive() : []),
     ...spec.nics.flatMap((nic, index) => [
       ...['-netdev', `user,id=net${index},restrict=off`],
@@ -99,9 +105,14 @@ function monitor(id: string, path: string): string[] {
   return ['-chardev', `socket,id=${id},path=${path},server=on,wait=off`, '-mon', `chardev=${id},mode=control`];
 }
 
-function rootDisk(spec: GuestSpec): string[] {
+function rootDisk(spec: GuestSpec, dir: string): string[] {
   const file = (filename: string) => ({ driver: 'file', filename });
-  const base = { driver: spec.disk.baseFormat, 'node-name': 'base', 'read-only': true, file: file(spec.disk.base) };
+  const base = {
+    driver: spec.disk.baseFormat,
+    'node-name': 'base',
+    'read-only': true,
+    file: file(within(dir, spec.disk.base)),
+  };
   const top = {
     driver: 'qcow2',
     'node-name': ROOT_NODE,
@@ -111,6 +122,10 @@ function rootDisk(spec: GuestSpec): string[] {
     backing: spec.disk.baseFormat === 'qcow2' ? { ...base, backing: null } : base,
   };
   return ['-blockdev', JSON.stringify(top), '-device', `virtio-blk-pci,drive=${ROOT_NODE},id=root,bootindex=1`];
+}
+
+function within(dir: string, path: string): string {
+  return dirname(path) === dir ? basename(path) : path;
 }
 
 function configDrive(): string[] {

@@ -2,18 +2,21 @@
  * Copying a root disk into a standalone qcow2.
  *
  * A running guest: a `blockdev-backup` job inside its QEMU. Copy-before-write fixes the contents at the moment the job
- * starts; the guest is never stopped. A stopped one: `qemu-img convert`. Both write `<target>.partial` and rename at the end;
- * afterwards there is a complete target, or none, and neither job nor node is left in QEMU.
+ * starts; the guest is never stopped. A stopped one: `qemu-img convert`. Both write a partial file in the guest's own
+ * folder, the only one that its QEMU can reach, and move it to the target at the end; afterwards there is a complete target,
+ * or none, and neither job nor node is left in QEMU.
  *
  * Job and node names are constants: each guest has its own QEMU, and a name we know is how the leftovers of a killed
  * predecessor are found. Neither target nor job flushes: `blockdev-del` would otherwise sync gigabytes inside QEMU's main loop
  * and stall the guest's disk for that long. A backup that a host failure cut short is made again, so nothing is lost.
  */
 
-import { chown, rename, rm, stat } from 'node:fs/promises';
+import { chown, copyFile, rename, rm, stat } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { BackupResult, JobControl } from '../driver.ts';
 import { DriverError } from '../driver-error.ts';
+import { errorCode } from '../guest-files.ts';
 import { readQcow2Header, writeEmptyQcow2 } from '../qcow2.ts';
 import { ROOT_NODE } from './argv.ts';
 import { readTail } from './console-log.ts';
@@ -25,7 +28,8 @@ import type { Spawner } from './spawner.ts';
 
 const JOB = 'backup';
 const TARGET_NODE = 'backup-target';
-const PARTIAL = '.partial';
+/** In the guest's folder; QEMU names it relative to that. */
+const PARTIAL = 'backup.partial';
 const PROGRESS_MS = 200;
 
 /**
@@ -57,7 +61,7 @@ export interface BackupOrder {
 
 /** Copies the disk of a running or paused guest. QMP: `blockdev-add`, `blockdev-backup`, `job-dismiss`, `blockdev-del`. */
 export async function backupLive(qmp: QmpClient, order: BackupOrder, control: JobControl): Promise<BackupResult> {
-  await removeLeftovers(qmp);
+  await removeJobAndNode(qmp);
   const { running } = await qmp.execute('query-status');
   const copied = await toPartial(order, control, async (partial, virtualSizeBytes) => {
     await writeEmptyQcow2(partial, virtualSizeBytes, null);
@@ -70,7 +74,7 @@ export async function backupLive(qmp: QmpClient, order: BackupOrder, control: Jo
         discard: 'unmap',
         'detect-zeroes': 'unmap',
         cache: { 'no-flush': true },
-        file: { driver: 'file', filename: partial, discard: 'unmap', cache: { 'no-flush': true } },
+        file: { driver: 'file', filename: PARTIAL, discard: 'unmap', cache: { 'no-flush': true } },
       });
       await qmp.execute('blockdev-backup', {
         'job-id': JOB,
@@ -122,7 +126,7 @@ async function toPartial(
   control: JobControl,
   copy: (partial: string, virtualSizeBytes: number) => Promise<void>,
 ): Promise<Omit<BackupResult, 'live'>> {
-  const partial = `${order.target}${PARTIAL}`;
+  const partial = join(dirname(order.disk), PARTIAL);
   const header = await readQcow2Header(order.disk);
   if (!header) throw new DriverError('guest_not_found', `${order.disk} is missing or damaged`);
   const { virtualSizeBytes } = header;
@@ -130,10 +134,10 @@ async function toPartial(
     await rm(partial, { force: true });
     await copy(partial, virtualSizeBytes);
     control.signal.throwIfAborted();
-    await rename(partial, order.target);
+    await move(partial, order.target);
   } catch (error) {
     // "No file at target" also covers the result of an earlier call: a failed repeat must not look like a success.
-    await Promise.all([rm(partial, { force: true }), rm(order.target, { force: true })]);
+    await Promise.all([partial, order.target, `${order.target}.partial`].map((path) => rm(path, { force: true })));
     if (control.signal.aborted) throw new DriverError('aborted', `Backup to ${order.target} ended`, { cause: error });
     throw error;
   }
@@ -142,8 +146,8 @@ async function toPartial(
   return { sizeBytes: size, virtualSizeBytes };
 }
 
-/** Cancels the backup job and takes away its target node, as far as there are any. Returns that node's file. */
-async function removeJobAndNode(qmp: QmpClient): Promise<string | null> {
+/** Cancels the backup job and takes away its target node, as far as there are any. */
+async function removeJobAndNode(qmp: QmpClient): Promise<void> {
   const job = await findJob(qmp);
   if (job) {
     // Refused when the job has concluded by now, which is just as good.
@@ -153,16 +157,26 @@ async function removeJobAndNode(qmp: QmpClient): Promise<string | null> {
     await tolerateRefusal(qmp.execute('job-dismiss', { id: JOB }));
   }
   const nodes = await qmp.execute('query-named-block-nodes', { flat: true });
-  const target = nodes.find((node) => node['node-name'] === TARGET_NODE);
-  if (!target) return null;
+  if (!nodes.some((node) => node['node-name'] === TARGET_NODE)) return;
   await qmp.execute('blockdev-del', { 'node-name': TARGET_NODE });
-  return target.file;
 }
 
-/** What an agent that was killed during a backup left behind in QEMU, its unfinished file included. */
-export async function removeLeftovers(qmp: QmpClient): Promise<void> {
-  const file = await removeJobAndNode(qmp);
-  if (file?.endsWith(PARTIAL)) await rm(file, { force: true });
+/** What an agent that was killed during a backup left behind: job and node in QEMU, the unfinished file in `dir`. */
+export async function removeLeftovers(qmp: QmpClient, dir: string): Promise<void> {
+  await removeJobAndNode(qmp);
+  await rm(join(dir, PARTIAL), { force: true });
+}
+
+/** A rename, or where the target is on another file system a copy; complete or not there. */
+async function move(from: string, to: string): Promise<void> {
+  try {
+    await rename(from, to);
+  } catch (error) {
+    if (errorCode(error) !== 'EXDEV') throw error;
+    await copyFile(from, `${to}.partial`);
+    await rename(`${to}.partial`, to);
+    await rm(from, { force: true });
+  }
 }
 
 async function findJob(qmp: QmpClient): Promise<JobInfo | undefined> {

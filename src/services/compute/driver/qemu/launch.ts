@@ -45,7 +45,7 @@ export interface Launched {
 
 /** Starts QEMU and lets the guest run (`cont`). `start_failed` with QEMU's own words when it does not come up. */
 export async function launch(dir: string, spec: GuestSpec, tools: LaunchTools): Promise<Launched> {
-  const argv = qemuArgv(spec, tools.accelerator);
+  const argv = qemuArgv(spec, tools.accelerator, dir);
   const argvHash = hashArgv(argv);
   await Promise.all([clearHandle(dir), emptyLog(dir)]);
   await writeHandle(dir, { phase: 'starting', process: null, argvHash });
@@ -88,8 +88,8 @@ export function describeExit(exit: Exit | null): string {
 }
 
 function asUser({ uid, gid }: RunAs): string[] {
-  // Not QEMU's own -runas: its seccomp filter (elevateprivileges=deny) kills it for that.
-  return ['setpriv', `--reuid=${uid}`, `--regid=${gid}`, '--clear-groups', '--no-new-privs'];
+  // With the user's own groups, for /dev/kvm. Not QEMU's own -runas: its seccomp filter (elevateprivileges=deny) kills it for that.
+  return ['setpriv', `--reuid=${uid}`, `--regid=${gid}`, '--init-groups', '--no-new-privs'];
 }
 
 async function emptyLog(dir: string): Promise<void> {

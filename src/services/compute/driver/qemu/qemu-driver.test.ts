@@ -166,7 +166,7 @@ describe('QEMU driver', { concurrency: false }, () => {
   test('a backup job of a killed predecessor is taken away, with its file', async () => {
     await started();
     const debug = await QmpClient.connect(join(instancesDir, ID, 'qmp-debug.sock'), { timeoutMs: 10_000 });
-    const leftOver = join(root, 'old.qcow2.partial');
+    const leftOver = join(instancesDir, ID, 'backup.partial');
     await run('qemu-img', ['create', '-q', '-f', 'qcow2', leftOver, '256M']);
     const file = { driver: 'file', filename: leftOver };
     await debug.execute('blockdev-add', { driver: 'qcow2', 'node-name': 'backup-target', file });

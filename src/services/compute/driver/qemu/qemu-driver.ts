@@ -6,8 +6,8 @@
  * calls for different guests do not wait for each other.
  */
 
-import { chown, mkdir, rm } from 'node:fs/promises';
-import { join } from 'node:path';
+import { chmod, chown, mkdir, rm, stat } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
 import type {
   BackupResult,
   Capabilities,
@@ -53,7 +53,7 @@ export interface QemuDriverOptions {
   readonly log?: DriverLog | undefined;
   /** `auto` (default) takes KVM only where a test start succeeds. */
   readonly accelerator?: 'auto' | 'kvm' | 'tcg' | undefined;
-  /** Whom QEMU runs as; needs root. That user must be able to reach `instancesDir`, base images and backup targets. */
+  /** Whom QEMU runs as; needs root. It reaches the guest's own folder and nothing else of ours; a base image must be in it. */
   readonly user?: RunAs | null | undefined;
 }
 
@@ -118,6 +118,7 @@ class QemuDriver implements Driver {
       if (user) {
         const owned = [dir, join(dir, FILES.disk), ...(spec.configDrive ? [join(dir, FILES.configDrive)] : [])];
         await Promise.all(owned.map((path) => chown(path, user.uid, user.gid)));
+        if (dirname(spec.disk.base) === dir) await letRead(spec.disk.base, user);
       }
       // Last: from here on the guest exists.
       if (!same) await writeFileAtomic(specPath, specText);
@@ -251,7 +252,7 @@ class QemuDriver implements Driver {
     const guest = await RunningGuest.attach(dir, found.process, this.#observer(id));
     this.#adopt(id, guest);
     // Attached anew, so whoever began a backup is gone; nobody would ever end it.
-    if (!this.#backups.get(id)?.size) await removeLeftovers(guest.qmp);
+    if (!this.#backups.get(id)?.size) await removeLeftovers(guest.qmp, dir);
     return guest;
   }
 
@@ -336,4 +337,11 @@ function asDriverError(error: unknown, what: string): unknown {
   if (!isQmpError(error)) return error;
   const code = error instanceof QmpCommandError ? 'command_failed' : 'hypervisor_gone';
   return new DriverError(code, `${what}: ${error instanceof Error ? error.message : error}`, { cause: error });
+}
+
+/** A base is a link to a file that others use too: it stays root's, and may be read by QEMU's group. */
+async function letRead(path: string, { gid }: RunAs): Promise<void> {
+  const { uid } = await stat(path);
+  await chown(path, uid, gid);
+  await chmod(path, 0o640);
 }
