@@ -30,6 +30,7 @@ const BENCHMARKS: readonly Benchmark[] = [
   launchRate,
   schedulerDecision,
   imageTransfer,
+  tutorialRows,
 ];
 const DOCUMENT = join(ROOT, 'docs/reference/benchmarks.md');
 
