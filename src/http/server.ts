@@ -9,8 +9,9 @@ import Fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest }
 import { CloudError } from '#domain/errors.ts';
 import { withContext } from '#observe/context.ts';
 import { type Log, logHop } from '#observe/log.ts';
+import { type Aliases, aliasOf, hostOf, routedUrl, serviceAt } from './address.ts';
 import { type AuthContext, type Authenticator, checkAccess } from './auth.ts';
-import type { FaultWriter } from './fault.ts';
+import { type FaultWriter, identityFault } from './fault.ts';
 import { type MicroversionRange, negotiate, versionHeaders } from './microversion.ts';
 import { requestIdFrom } from './request-id.ts';
 import { type Answer, type BodyWriter, type Route, schemaAt } from './route.ts';
@@ -25,6 +26,8 @@ export interface Service {
   readonly fault: FaultWriter;
   /** Only for services with microversions; `below` is the part of the paths they apply to. */
   readonly microversions?: MicroversionRange & { readonly below: string };
+  /** Other spellings of its paths. */
+  readonly aliases?: Aliases;
   /** A second request id header, as Nova sends `x-compute-request-id`. */
   readonly requestIdHeader?: string;
   readonly routes: readonly Route[];
@@ -39,6 +42,9 @@ export interface HttpServerOptions {
 }
 
 declare module 'fastify' {
+  interface FastifyInstance {
+    services: Service[];
+  }
   interface FastifyRequest {
     service?: Service;
     auth?: AuthContext | null;
@@ -50,7 +56,20 @@ const JSON_TYPES = ['application/json'];
 
 /** Builds the server; call `listen` or `inject` on it. */
 export function httpServer(options: HttpServerOptions): FastifyInstance {
-  const server = Fastify({
+  const services: Service[] = [];
+  const begin = (request: FastifyRequest, reply: FastifyReply) => {
+    const service = serviceAt(request.url, services);
+    if (service) request.service = service;
+    reply.header('x-openstack-request-id', request.id);
+    if (service?.requestIdHeader) reply.header(service.requestIdHeader, request.id);
+  };
+  const server: FastifyInstance = Fastify({
+    rewriteUrl: (request) => routedUrl(request as IncomingMessage, services),
+    // Refused before routing, so that no hook has run: a path that is not UTF-8, a parameter that is too long.
+    frameworkErrors: (error, request, reply) => {
+      begin(request, reply);
+      sendFault(error, request, reply, options.log);
+    },
     bodyLimit: options.bodyLimit ?? 256 * 1024,
     exposeHeadRoutes: false,
     genReqId: (request: IncomingMessage) => requestIdFrom(request.headers['x-openstack-request-id']),
@@ -60,14 +79,17 @@ export function httpServer(options: HttpServerOptions): FastifyInstance {
   });
   server.removeAllContentTypeParsers();
   server.addContentTypeParser('*', (_request, body, done) => done(null, body));
+  server.decorate('services', services);
   server.decorateRequest('service', undefined);
   server.decorateRequest('auth', undefined);
   server.decorateRequest('version', undefined);
   server.addHook('onRequest', (request, reply, done) => {
-    reply.header('x-openstack-request-id', request.id);
+    begin(request, reply);
     withContext({ requestId: request.id }, done);
   });
-  server.setNotFoundHandler((_request, reply) => {
+  server.setNotFoundHandler((request, reply) => {
+    // Keystone answers as ever; the others leave it to their web server.
+    if (request.service?.fault === identityFault) throw new CloudError('routeNotFound', {});
     reply
       .code(404)
       .header('content-type', 'text/html; charset=UTF-8')
@@ -79,6 +101,7 @@ export function httpServer(options: HttpServerOptions): FastifyInstance {
 
 /** Adds a service's routes. Routes with the same method and path are told apart by microversion. */
 export function mount(server: FastifyInstance, service: Service, options: HttpServerOptions): void {
+  server.services.push(service);
   const limit = options.bodyLimit ?? 256 * 1024;
   const byAddress = Map.groupBy(service.routes, (route) => `${route.method} ${route.path}`);
   for (const alternatives of byAddress.values()) {
@@ -87,16 +110,14 @@ export function mount(server: FastifyInstance, service: Service, options: HttpSe
     server.route({
       method: first.method,
       url: `${service.prefix}${first.path}`,
-      onRequest: async (request, reply) => {
-        request.service = service;
-        if (service.requestIdHeader) reply.header(service.requestIdHeader, request.id);
-      },
       handler: async (request, reply) => {
-        const version = versionOf(service, request, reply);
+        const host = hostOf(request.headers.host, request.raw.socket);
+        const version = versionOf(service, first.path, request, reply);
         const route = alternatives.find((each) => (each.from ?? 0) <= version && version <= (each.until ?? 9999));
         if (!route) throw new CloudError('routeNotFound', {});
         const auth = route.access === 'anyone' ? null : await authenticated(request, options.authenticate);
         checkAccess(route.access, auth);
+        checkProject(request, auth);
         request.auth = auth;
         const body = await readBody(route, request, version, limit);
         const querySchema = schemaAt(route.query, version);
@@ -110,7 +131,7 @@ export function mount(server: FastifyInstance, service: Service, options: HttpSe
           body: body as never,
           version,
           requestId: request.id,
-          base: `${request.protocol}://${request.host}${service.prefix}`,
+          base: `${request.protocol}://${host}${service.prefix}`,
           raw: request,
         });
         traceHop(service, route, request, performance.now() - begun);
@@ -135,13 +156,24 @@ async function authenticated(request: FastifyRequest, authenticate: Authenticato
   return auth;
 }
 
-function versionOf(service: Service, request: FastifyRequest, reply: FastifyReply): number {
+/** By the route's path, not the request's: the same path can be spelt in more than one way. */
+function versionOf(service: Service, path: string, request: FastifyRequest, reply: FastifyReply): number {
   const range = service.microversions;
-  if (!range || !request.url.startsWith(`${service.prefix}${range.below}`)) return 0;
+  if (!range || !path.startsWith(range.below)) return 0;
+  if (aliasOf(request.raw)?.isLegacy) return range.min;
   const version = negotiate(request.headers, range);
   request.version = version;
   reply.headers(versionHeaders(version, range));
   return version;
+}
+
+/** A path may name the project, as older catalogues have it; then it must be the token's. */
+function checkProject(request: FastifyRequest, auth: AuthContext | null): void {
+  const named = aliasOf(request.raw)?.projectId;
+  if (named === undefined || !auth || named === auth.projectId) return;
+  throw new CloudError('badRequest', {
+    reason: `Malformed request URL: URL's project_id '${named}' doesn't match Context's project_id '${auth.projectId}'`,
+  });
 }
 
 async function readBody(route: Route, request: FastifyRequest, version: number, limit: number): Promise<unknown> {
@@ -160,7 +192,7 @@ async function readBody(route: Route, request: FastifyRequest, version: number, 
   if (!wanted.includes(type))
     throw new CloudError('unsupportedMediaType', { type: type || 'none', wanted: wanted.join(', ') });
   const body = parseJson(text);
-  validate(schema, body, 'body');
+  validate(schema, body, 'body', { ignoreUnknown: aliasOf(request.raw)?.isLegacy === true });
   return body;
 }
 
@@ -171,10 +203,15 @@ function mediaType(request: FastifyRequest): string {
 async function readText(body: AsyncIterable<Buffer>, limit: number): Promise<string> {
   const chunks: Buffer[] = [];
   let size = 0;
-  for await (const chunk of body) {
-    size += chunk.length;
-    if (size > limit) throw new CloudError('tooLarge', { reason: `a JSON body may have ${limit} bytes` });
-    chunks.push(chunk);
+  try {
+    for await (const chunk of body) {
+      size += chunk.length;
+      if (size > limit) throw new CloudError('tooLarge', { reason: `a JSON body may have ${limit} bytes` });
+      chunks.push(chunk);
+    }
+  } catch (error) {
+    if (error instanceof CloudError) throw error;
+    throw new CloudError('badRequest', { reason: 'The request broke off.' }, { cause: error });
   }
   return Buffer.concat(chunks).toString('utf8');
 }
@@ -236,6 +273,11 @@ function translate(thrown: unknown, request: FastifyRequest): CloudError {
   if (thrown instanceof CloudError) return thrown;
   const status = (thrown as { statusCode?: number }).statusCode;
   if (status === 413) return new CloudError('tooLarge', { reason: 'the body is over the limit' });
+  if (status === 415)
+    return new CloudError('unsupportedMediaType', {
+      type: (request.headers['content-type'] ?? '').slice(0, 100),
+      wanted: JSON_TYPES.join(', '),
+    });
   if (status !== undefined && status >= 400 && status < 500)
     return new CloudError('badRequest', { reason: 'Malformed request' });
   return CloudError.from(thrown, request.id);

@@ -7,10 +7,29 @@ import type { TSchema } from 'typebox';
 import { CloudError } from '#domain/errors.ts';
 import { problemsOf } from '#schema/check.ts';
 
-/** Throws `badRequest` with Nova's wording when `value` is not of `schema`. */
-export function validate(schema: TSchema, value: unknown, what: 'body' | 'query'): void {
-  const problems = problemsOf(schema, value);
+/**
+ * Throws `badRequest` with Nova's wording when `value` is not of `schema`. `ignoreUnknown`: keys that the schema does not
+ * know are taken out of `value` instead, as in Nova's version 2.0.
+ */
+export function validate(
+  schema: TSchema,
+  value: unknown,
+  what: 'body' | 'query',
+  options: { readonly ignoreUnknown?: boolean } = {},
+): void {
+  let problems = problemsOf(schema, value);
+  if (options.ignoreUnknown && problems.some(dropUnknown)) {
+    for (const problem of problems) dropUnknown(problem);
+    problems = problemsOf(schema, value);
+  }
   if (problems.length > 0) throw new CloudError('badRequest', { reason: explain(problems, what) });
+}
+
+/** Answers whether the problem was a key that is not known; it is gone then. */
+function dropUnknown({ keyword, params, data }: ErrorObject): boolean {
+  if (keyword !== 'additionalProperties') return false;
+  delete (data as Record<string, unknown>)[params.additionalProperty as string];
+  return true;
 }
 
 function explain(errors: readonly ErrorObject[], what: 'body' | 'query'): string {
@@ -79,14 +98,30 @@ function quoteTypes(types: unknown): string {
 }
 
 const SECRET = /pass(word|wd)?$|^secret$|^token$/i;
+const SHOWN = 200;
 
 /** A value as it appears in a message; long ones are cut, so that an error is never larger than its request. */
 function shorten(value: unknown, name = ''): string {
-  const text = typeof value === 'string' ? `'${masked(name, value)}'` : (JSON.stringify(value, masked) ?? 'None');
-  return text.length > 200 ? `${text.slice(0, 200)}…` : text;
+  const text =
+    typeof value === 'string' && !SECRET.test(name) ? `'${value.slice(0, SHOWN + 1)}'` : json(value, name, SHOWN + 1);
+  return text.length > SHOWN ? `${text.slice(0, SHOWN)}…` : text;
 }
 
-/** What a message says in place of a secret: clients print and log the errors they get. */
-function masked(name: string, value: unknown): unknown {
-  return typeof value === 'string' && SECRET.test(name) ? '***' : value;
+/**
+ * The beginning of a value's JSON, about `room` characters of it: neither depth nor size of what a client sent cost more
+ * than what is shown of it. Secrets are left out, since clients print and log the errors they get.
+ */
+function json(value: unknown, name: string, room: number): string {
+  if (SECRET.test(name) && value !== null) return "'***'";
+  if (typeof value === 'string') return JSON.stringify(value.slice(0, room));
+  if (typeof value !== 'object' || value === null) return JSON.stringify(value) ?? 'None';
+  const isList = Array.isArray(value);
+  let text = isList ? '[' : '{';
+  for (const key in value) {
+    if (text.length > room) return text;
+    const lead = `${text.length > 1 ? ',' : ''}${isList ? '' : `${JSON.stringify(key.slice(0, room))}:`}`;
+    const each = (value as Readonly<Record<string, unknown>>)[key];
+    text += lead + json(each, isList ? name : key, room - text.length - lead.length);
+  }
+  return text + (isList ? ']' : '}');
 }
