@@ -1,4 +1,5 @@
 /** nova-api: the compute REST API, put together from its resources. */
+import type { Aliases } from '#http/address.ts';
 import { computeFault } from '#http/fault.ts';
 import type { Service } from '#http/server.ts';
 import type { ApiDeps } from './api-deps.ts';
@@ -20,6 +21,7 @@ export function computeService(deps: ApiDeps): Service {
     fault: computeFault,
     microversions: { ...MICROVERSIONS, below: '/v2.1/' },
     requestIdHeader: 'x-compute-request-id',
+    aliases: olderPaths,
     log: deps.log,
     routes: [
       ...versionRoutes(),
@@ -34,3 +36,14 @@ export function computeService(deps: ApiDeps): Service {
     ],
   };
 }
+
+/** `/v2.1/{project_id}/…` of older catalogues, and `/v2/…`: version 2.0, which is 2.1 without microversions. */
+const olderPaths: Aliases = (path) => {
+  const [, version, projectId, rest] = /^\/(v2|v2\.1)(?:\/([0-9a-f]{32}|[0-9a-f-]{36}))?(\/.+)$/.exec(path) ?? [];
+  if (rest === undefined || (version === 'v2.1' && projectId === undefined)) return null;
+  return {
+    path: `/v2.1${rest}`,
+    ...(projectId !== undefined && { projectId }),
+    ...(version === 'v2' && { isLegacy: true as const }),
+  };
+};

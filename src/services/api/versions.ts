@@ -43,14 +43,23 @@ export function versionRoutes(): Route[] {
       success: 200,
       handle: ({ base }) => ({ body: { versions: [v2(base), v21(base)] } }),
     });
-  const show = (path: string) =>
+  const show = (path: string, doc: string, version: typeof v21) =>
     route({
       method: 'GET',
       path,
-      doc: 'Shows version 2.1 and its range of microversions.',
+      doc,
       access: 'anyone',
       success: 200,
-      handle: ({ base }) => ({ body: { version: { ...v21(base), 'media-types': MEDIA_TYPES } } }),
+      handle: ({ base }) => ({ body: { version: { ...version(base), 'media-types': MEDIA_TYPES } } }),
     });
-  return [list(''), list('/'), show('/v2.1'), show('/v2.1/')];
+  const shown21 = 'Shows version 2.1 and its range of microversions.';
+  const shown20 = 'Shows version 2.0, which is 2.1 without microversions.';
+  return [
+    list(''),
+    list('/'),
+    show('/v2.1', shown21, v21),
+    show('/v2.1/', shown21, v21),
+    show('/v2', shown20, v2),
+    show('/v2/', shown20, v2),
+  ];
 }

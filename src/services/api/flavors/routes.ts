@@ -25,7 +25,7 @@ const ListQuery = Type.Object({
 const properties = {
   id: Type.Optional(
     Type.Union([
-      Type.String({ minLength: 1, maxLength: 255, pattern: '^[^\\s/]([^/]*[^\\s/])?$' }),
+      Type.String({ minLength: 1, maxLength: 255, pattern: '^(?! )[a-zA-Z0-9. _-]+(?<! )$' }),
       Type.Integer(),
       Type.Null(),
     ]),
