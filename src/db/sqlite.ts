@@ -35,11 +35,20 @@ const PRIMARY_KEY = 1555;
 
 /** Opens (and creates and migrates) the database at `path`; `:memory:` for tests. The file is private to its user. */
 export async function openSqlite(path: string): Promise<Database> {
-  const queries = new Kysely<Schema>({ dialect: dialect(() => open(path)) });
+  let changes = () => 0;
+  const opened = () => {
+    const db = open(path);
+    // Of this connection; it is the only one, the folder's lock sees to that.
+    const total = db.prepare('select total_changes() as count');
+    changes = () => Number(total.get()?.count);
+    return db;
+  };
+  const queries = new Kysely<Schema>({ dialect: dialect(opened) });
   await migrate(queries);
   return {
     queries,
     transaction: (work) => queries.transaction().execute(work),
+    changes: () => changes(),
     isUniqueViolation: (error) => {
       const code = (error as { errcode?: number }).errcode;
       return code === UNIQUE || code === PRIMARY_KEY;

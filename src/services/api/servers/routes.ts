@@ -11,6 +11,7 @@ import { type Route, route, type ServiceRequest } from '#http/route.ts';
 import type { ApiDeps } from '../api-deps.ts';
 import { asBoolean } from '../loose-types.ts';
 import { nextLink } from '../paging.ts';
+import { AnswerMemo } from './answer-memo.ts';
 import { acceptLaunch } from './create.ts';
 import { filterOf, LIST_QUERY, pageOf } from './list-query.ts';
 import { CREATE_SERVER, type CreateServer, UPDATE_SERVER, type UpdateServer } from './schemas.ts';
@@ -23,6 +24,7 @@ const PATH = '/v2.1/servers';
 export function serverRoutes(deps: ApiDeps): Route[] {
   const { db } = deps;
   const cache = new ViewCache();
+  const memo = new AnswerMemo(db);
 
   const refs = async (request: ServiceRequest<unknown, unknown>) => {
     const auth = caller(request);
@@ -60,16 +62,22 @@ export function serverRoutes(deps: ApiDeps): Route[] {
       success: 200,
       answerKeys: SERVER_KEYS,
       handle: async (request) => {
-        const { auth, rows, links } = await refs(request);
-        const viewer = { version: request.version, isAdmin: auth.isAdmin, base: request.base };
-        const texts = await cache.render(
-          rows,
-          `${viewer.version} ${viewer.isAdmin} ${viewer.base} `,
-          (ids) => serversById(db.queries, ids),
-          (row) => serverView(row, viewer, { single: false }),
-        );
-        const more = JSON.stringify(links(`${PATH}/detail`)).slice(1, -1);
-        return { body: `{"servers":[${texts.join(',')}]${more === '' ? '' : `,${more}`}}` };
+        const { projectId, isAdmin } = caller(request);
+        const { version, base } = request;
+        const key = `${request.raw.url} ${projectId} ${isAdmin} ${version} ${base}`;
+        const body = await memo.answer(key, async () => {
+          const { rows, links } = await refs(request);
+          const viewer = { version, isAdmin, base };
+          const texts = await cache.render(
+            rows,
+            `${version} ${isAdmin} ${base} `,
+            (ids) => serversById(db.queries, ids),
+            (row) => serverView(row, viewer, { single: false }),
+          );
+          const more = JSON.stringify(links(`${PATH}/detail`)).slice(1, -1);
+          return `{"servers":[${texts.join(',')}]${more === '' ? '' : `,${more}`}}`;
+        });
+        return { body };
       },
     }),
     route({
