@@ -24,7 +24,10 @@ export const apiThroughput: Benchmark = {
       await fill(cloud);
       const seconds = quick ? 2 : 4;
       const rounds = quick ? 3 : 5;
-      return [await compare(cloud, scratch, { seconds, rounds, say })];
+      const rows = [await compare(cloud, scratch, { seconds, rounds, say })];
+      say('load while servers change');
+      rows.push(await whileChanging(cloud, seconds));
+      return rows;
     } finally {
       await cloud.close();
     }
@@ -74,4 +77,30 @@ async function compare(
     met: ratio >= 0.5,
     how: `${LOAD_HOW}; baseline: node:http in its own process sends the same ${text.length} bytes and headers; median of ${rounds} pairs`,
   };
+}
+
+const CHANGES_PER_SECOND = 50;
+
+/** The same list while servers change under it: nothing of the last answer can be used again as a whole. */
+async function whileChanging(cloud: BenchCloud, seconds: number): Promise<Row> {
+  const { body } = await cloud.request<{ servers: { id: string }[] }>('GET', '/compute/v2.1/servers');
+  const ids = body.servers.map(({ id }) => id);
+  let changes = 0;
+  const pending = new Set<Promise<unknown>>();
+  const timer = setInterval(() => {
+    const path = `/compute/v2.1/servers/${ids[changes % ids.length]}`;
+    const change = cloud.request('PUT', path, { server: { description: `change ${changes++}` } });
+    pending.add(change.finally(() => pending.delete(change)));
+  }, 1000 / CHANGES_PER_SECOND);
+  try {
+    const rate = await requestsPerSecond(`${cloud.servers}/detail`, cloud.headers, seconds);
+    return {
+      what: `the same, while ${CHANGES_PER_SECOND} servers a second change`,
+      ours: perSecond(rate),
+      how: `${LOAD_HOW}, ${seconds} s; the changes are made one by one through the API (${changes} in all)`,
+    };
+  } finally {
+    clearInterval(timer);
+    await Promise.all(pending);
+  }
 }

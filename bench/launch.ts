@@ -8,7 +8,7 @@ import { join } from 'node:path';
 import type { GuestSpec } from '#services/compute/driver/driver.ts';
 import { FILES, qemuArgv } from '#services/compute/driver/qemu/argv.ts';
 import { QmpClient } from '#services/compute/driver/qemu/qmp/client.ts';
-import { output } from './lib/child.ts';
+import { output, tracked } from './lib/child.ts';
 import { type BenchCloud, guestImage, startCloud } from './lib/cloud.ts';
 import type { Benchmark } from './lib/row.ts';
 import { durations, median, timed } from './lib/stats.ts';
@@ -90,7 +90,7 @@ async function bareLaunch({ spec, accelerator, configDrive, base }: Model, dir: 
   let end = async () => {};
   const ms = await timed(async () => {
     await output('qemu-img', disk, dir);
-    const qemu = spawn(program, args, { cwd: dir, stdio: 'ignore' });
+    const qemu = tracked(spawn(program, args, { cwd: dir, stdio: 'ignore' }));
     const exited = new Promise<void>((resolve) => qemu.once('exit', () => resolve()));
     end = async () => {
       qemu.kill('SIGKILL');

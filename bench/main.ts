@@ -14,7 +14,7 @@ import { apiThroughput } from './api-throughput.ts';
 import { imageTransfer } from './image-transfer.ts';
 import { launch } from './launch.ts';
 import { launchRate } from './launch-rate.ts';
-import { ROOT } from './lib/child.ts';
+import { endAll, ROOT } from './lib/child.ts';
 import { asMarkdown, asText } from './lib/report.ts';
 import type { Benchmark, Row } from './lib/row.ts';
 import { schedulerDecision } from './scheduler-decision.ts';
@@ -50,8 +50,16 @@ if (unknown !== undefined) {
 
 const rows: Row[] = [];
 let failed = 0;
+let isInterrupted = false;
+for (const signal of ['SIGINT', 'SIGTERM'] as const) {
+  process.once(signal, () => {
+    isInterrupted = true;
+    // What was waiting for these processes fails, and cleans up after itself.
+    void endAll();
+  });
+}
 for (const { name, run } of BENCHMARKS) {
-  if (wanted && !wanted.includes(name)) continue;
+  if (isInterrupted || (wanted && !wanted.includes(name))) continue;
   const scratch = await mkdtemp(join(tmpdir(), `micronova-bench-${name}-`));
   await chmod(scratch, 0o711); // QEMU may run as a user of its own
   try {

@@ -12,6 +12,20 @@ const run = promisify(execFile);
 /** Where the sources are: the folder above `bench/`. */
 export const ROOT = fileURLToPath(new URL('../..', import.meta.url));
 
+const running = new Set<ChildProcess>();
+
+/** Remembers a process until it ends, so that `endAll` finds it. */
+export function tracked(child: ChildProcess): ChildProcess {
+  running.add(child);
+  child.once('exit', () => running.delete(child));
+  return child;
+}
+
+/** Ends whatever still runs: for a benchmark that is interrupted. */
+export async function endAll(): Promise<void> {
+  await Promise.all([...running].map(ended));
+}
+
 export interface Child {
   readonly pid: number;
   /** The first line of its standard output: every program here prints one when it is ready. */
@@ -25,7 +39,7 @@ export async function startChild(
   args: readonly string[],
   options: Pick<SpawnOptions, 'cwd' | 'env'> = {},
 ): Promise<Child> {
-  const child = spawn(program, args, { ...options, stdio: ['ignore', 'pipe', 'pipe'] });
+  const child = tracked(spawn(program, args, { ...options, stdio: ['ignore', 'pipe', 'pipe'] }));
   let errors = '';
   child.stderr?.on('data', (text: Buffer) => {
     errors = (errors + text).slice(-4000);

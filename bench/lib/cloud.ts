@@ -31,7 +31,7 @@ const MICROVERSION = 'compute 2.84';
 
 /** Starts a cloud on the folder and logs in as its administrator. Quotas are lifted: they are not what is measured. */
 export async function startCloud(dir: string, options: CloudOptions): Promise<BenchCloud> {
-  const args = ['up', '--data', dir, '--listen', '127.0.0.1:0', '--driver', options.driver];
+  const args = ['up', '--data', dir, '--listen', '127.0.0.1:0', '--driver', options.driver, '--stop-guests'];
   const child = await startChild(join(ROOT, 'bin/micronova'), [...args, '--hosts', String(options.hosts ?? 1)], {
     cwd: ROOT,
     env: {
@@ -155,7 +155,7 @@ export class BenchCloud {
     return this.request('DELETE', `/image/v2/images/${id}`);
   }
 
-  /** Ends the process of the cloud. Guests run on: remove them first. */
+  /** Ends the process of the cloud, and guests that were not removed. */
   async close(): Promise<void> {
     await this.#child.end();
   }

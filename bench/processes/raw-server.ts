@@ -21,9 +21,10 @@ function sameBytes(recorded: string) {
     headers: Record<string, string>;
     body: string;
   };
+  const bytes = Buffer.from(body);
   return (_from: IncomingMessage, to: ServerResponse) => {
     to.writeHead(200, headers);
-    to.end(body);
+    to.end(bytes);
   };
 }
 
