@@ -20,10 +20,10 @@ export interface Database {
   /** Runs `work` in one transaction; commits when it resolves, rolls back when it throws. */
   transaction<Result>(work: (trx: Transaction<Schema>) => Promise<Result>): Promise<Result>;
   /**
-   * How many rows have been changed so far: as long as the number stays, every query answers the same. Null where other
-   * processes write too. Counts what is not committed yet, so take it before reading, not after.
+   * Names the state of the record: as long as it stays the same, every query answers the same. Null where that cannot
+   * be known. Moves with what is not committed yet, so take it before reading, not after.
    */
-  changes(): number | null;
+  revision(): string | null;
   /** True when `error` says that a unique or primary key exists already. */
   isUniqueViolation(error: unknown): boolean;
   close(): Promise<void>;

@@ -30,17 +30,19 @@ const PRAGMAS = `
   pragma journal_size_limit = 67108864;
 `;
 
+/** Rows that this connection has changed, and a count that moves when another one (the command line) commits. */
+const REVISION = "select total_changes() || ' ' || data_version as revision from pragma_data_version";
+
 const UNIQUE = 2067;
 const PRIMARY_KEY = 1555;
 
 /** Opens (and creates and migrates) the database at `path`; `:memory:` for tests. The file is private to its user. */
 export async function openSqlite(path: string): Promise<Database> {
-  let changes = () => 0;
+  let revision: () => string | null = () => null;
   const opened = () => {
     const db = open(path);
-    // Of this connection; it is the only one, the folder's lock sees to that.
-    const total = db.prepare('select total_changes() as count');
-    changes = () => Number(total.get()?.count);
+    const statement = db.prepare(REVISION);
+    revision = () => String(statement.get()?.revision);
     return db;
   };
   const queries = new Kysely<Schema>({ dialect: dialect(opened) });
@@ -48,7 +50,7 @@ export async function openSqlite(path: string): Promise<Database> {
   return {
     queries,
     transaction: (work) => queries.transaction().execute(work),
-    changes: () => changes(),
+    revision: () => revision(),
     isUniqueViolation: (error) => {
       const code = (error as { errcode?: number }).errcode;
       return code === UNIQUE || code === PRIMARY_KEY;

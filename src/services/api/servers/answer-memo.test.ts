@@ -1,4 +1,7 @@
 import assert from 'node:assert/strict';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { test } from 'node:test';
 import { insertFlavor } from '#db/repo/flavors.ts';
 import { openSqlite } from '#db/sqlite.ts';
@@ -53,9 +56,22 @@ test('a change while the answer is being read makes it old', async () => {
   await db.close();
 });
 
-test('a record that others write too cannot vouch for its answers', async () => {
+test('a change by another process makes it old', async () => {
+  const folder = await mkdtemp(join(tmpdir(), 'micronova-memo-'));
+  const path = join(folder, 'record.sqlite');
+  const [ours, theirs] = [await openSqlite(path), await openSqlite(path)];
+  const memo = new AnswerMemo(ours);
+  await memo.answer('list', async () => 'before');
+  assert.equal(String(await memo.answer('list', async () => 'before, again')), 'before');
+  await insertFlavor(theirs.queries, FLAVOR);
+  assert.equal(String(await memo.answer('list', async () => 'after')), 'after');
+  await Promise.all([ours.close(), theirs.close()]);
+  await rm(folder, { recursive: true });
+});
+
+test('a record that cannot name its state makes every answer anew', async () => {
   const db = await openSqlite(':memory:');
-  const memo = new AnswerMemo({ ...db, changes: () => null });
+  const memo = new AnswerMemo({ ...db, revision: () => null });
   await memo.answer('list', async () => 'first');
   assert.equal(String(await memo.answer('list', async () => 'second')), 'second');
   await db.close();
