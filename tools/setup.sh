@@ -47,7 +47,6 @@ guest=$cache/guest-$(find guest-image -type f ! -name '*.md' | LC_ALL=C sort | x
 for_running="\
 qemu-system-x86 qemu-system-x86_64 runs the instances
 qemu-utils qemu-img creates, converts and inspects disks
-genisoimage genisoimage makes config drives
 libatomic1 /usr/lib/*/libatomic.so.1 a library Node needs"
 for_building="\
 python3 python3 picks the guest image's drivers and libraries

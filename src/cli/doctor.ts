@@ -20,7 +20,6 @@ export async function doctor(options: { readonly data: string }): Promise<void> 
     { level: 'ok', text: `Node ${process.versions.node}` } as const,
     await program('qemu-system-x86_64', ['--version'], 'runs the guests'),
     await program('qemu-img', ['--version'], 'makes disks'),
-    await program('genisoimage', ['--version'], 'makes config drives'),
     await accelerator(options.data),
     ...space(options.data),
     ...(await strays(options.data)),

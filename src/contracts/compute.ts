@@ -1,7 +1,7 @@
 /** What a conductor and an api ask of one host's compute agent. Every method is idempotent by server id. */
 import { Type } from 'typebox';
 import { contract } from './contract.ts';
-import { GuestStateName, Id, Nic, Nothing } from './guest.ts';
+import { ConfigDrive, GuestStateName, Id, Nic, Nothing } from './guest.ts';
 
 const OneServer = Type.Object({ serverId: Id });
 
@@ -26,7 +26,7 @@ export const computeContract = contract('compute', {
       diskGib: Type.Integer({ minimum: 0 }),
       nics: Type.Array(Nic),
       /** Files of the config drive, or null for none. */
-      configDrive: Type.Union([Type.Record(Type.String(), Type.String()), Type.Null()]),
+      configDrive: Type.Union([ConfigDrive, Type.Null()]),
     }),
     output: Nothing,
     doc: 'Makes the guest’s files: the disk over the cached image, and the config drive.',

@@ -3,7 +3,7 @@
  * made for. It crosses from one process to another inside the operation's row.
  */
 import { type Static, Type } from 'typebox';
-import { Id, Nic, Resources } from './guest.ts';
+import { ConfigDrive, Id, Nic, Resources } from './guest.ts';
 
 export const LaunchInput = Type.Object({
   name: Type.String(),
@@ -15,7 +15,7 @@ export const LaunchInput = Type.Object({
   /** Only this host will do; an administrator's wish. */
   host: Type.Union([Type.String(), Type.Null()]),
   /** Files of the config drive without the password, which is a secret; null for no drive. */
-  configDrive: Type.Union([Type.Record(Type.String(), Type.String()), Type.Null()]),
+  configDrive: Type.Union([ConfigDrive, Type.Null()]),
 });
 export type LaunchInput = Static<typeof LaunchInput>;
 

@@ -9,6 +9,7 @@
  * Anything that fails before that takes everything back: guest gone, files gone, claim released; the server stays, in
  * ERROR, with the reason as its fault.
  */
+import type { ConfigDrive } from '#contracts/guest.ts';
 import { LaunchInput, VERSIONS } from '#contracts/operation-inputs.ts';
 import { POWER_STATES } from '#domain/instance/states.ts';
 import { defineOperation } from './ports.ts';
@@ -75,11 +76,8 @@ export const launch = defineOperation('create', { version: VERSIONS.create, inpu
     // The guest's files and process are one thing to the host: taking back createGuest removes both.
   });
 
-function withPassword(
-  files: Readonly<Record<string, string>> | null,
-  secrets: Readonly<Record<string, string>>,
-): Record<string, string> | null {
+function withPassword(files: ConfigDrive | null, secrets: Readonly<Record<string, string>>): ConfigDrive | null {
   const metaData = files?.[META_DATA];
-  if (!files || metaData === undefined || secrets.adminPass === undefined) return files;
+  if (!files || typeof metaData !== 'string' || secrets.adminPass === undefined) return files;
   return { ...files, [META_DATA]: JSON.stringify({ ...JSON.parse(metaData), admin_pass: secrets.adminPass }) };
 }

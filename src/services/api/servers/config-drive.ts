@@ -2,10 +2,11 @@
  * What the config drive holds: the metadata that the guest reads at boot.
  * Source: OpenStack "Metadata service and config drive", version 2018-08-27; the password is added later, by the launch.
  */
+import type { ConfigDrive } from '#contracts/guest.ts';
 import type { ServerRow } from '#db/tables/compute.ts';
 
 /** Files by their path on the drive, or null where no drive is wanted. */
-export function configDriveFiles(row: ServerRow): Record<string, string> | null {
+export function configDriveFiles(row: ServerRow): ConfigDrive | null {
   if (row.config_drive === 0) return null;
   const metaData = JSON.stringify({
     uuid: row.id,
@@ -32,8 +33,7 @@ export function configDriveFiles(row: ServerRow): Record<string, string> | null 
     'openstack/latest/meta_data.json': metaData,
     'openstack/latest/network_data.json': JSON.stringify({ links, networks, services: [] }),
     'openstack/latest/vendor_data.json': '{}',
-    ...(row.user_data !== null && {
-      'openstack/latest/user_data': Buffer.from(row.user_data, 'base64').toString('utf8'),
-    }),
+    // As it came: it is often gzip, which does not survive being taken for text.
+    ...(row.user_data !== null && { 'openstack/latest/user_data': { base64: row.user_data } }),
   };
 }

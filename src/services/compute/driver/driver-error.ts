@@ -17,7 +17,7 @@ export type DriverErrorCode =
   | 'command_failed'
   /** The hypervisor's process went away, or stopped answering, during the call. */
   | 'hypervisor_gone'
-  /** A helper program (`qemu-img`, `genisoimage`) failed. */
+  /** A helper program (`qemu-img`) failed. */
   | 'tool_failed'
   /** The caller's signal ended the call. */
   | 'aborted';

@@ -40,6 +40,13 @@ export interface GuestNic {
   readonly mac: string;
 }
 
+/**
+ * Files of a config drive: path inside the drive → content, which is text or, since a specification is JSON, bytes in base64
+ * (RFC 4648, white space allowed). Parts of a path are 1 to 60 letters, digits, `-`, `_` or inner `.`; at most seven folders
+ * deep, 512 files, 64 MiB in all.
+ */
+export type ConfigDrive = Readonly<Record<string, string | { readonly base64: string }>>;
+
 /** Everything needed to build a guest's files and command line. Persisted by the driver beside the guest's files. */
 export interface GuestSpec {
   readonly id: GuestId;
@@ -56,8 +63,8 @@ export interface GuestSpec {
     readonly sizeBytes: number;
   };
   readonly nics: readonly GuestNic[];
-  /** Files of the config drive (path inside the drive → content), or null for no drive. Volume label `config-2`. */
-  readonly configDrive: Readonly<Record<string, string>> | null;
+  /** Files of the config drive, or null for no drive. Volume label `config-2`. */
+  readonly configDrive: ConfigDrive | null;
 }
 
 /** The state of one guest as found on the host. */

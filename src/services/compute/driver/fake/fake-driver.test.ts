@@ -18,7 +18,7 @@ const spec = (id: string): GuestSpec => ({
   memoryMib: 64,
   disk: { base: '/no/such/image', baseFormat: 'qcow2', sizeBytes: 2 ** 30 },
   nics: [],
-  configDrive: null,
+  configDrive: { 'openstack/content/0000': { base64: 'AP+A' }, 'openstack/latest/meta_data.json': '{}' },
 });
 
 driverConformance('fake', () => ({

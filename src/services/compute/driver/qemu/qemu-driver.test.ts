@@ -40,6 +40,7 @@ const spec = (id: string, base = IMAGE): GuestSpec => ({
   nics: [{ mac: '52:54:00:00:00:01' }],
   configDrive: {
     'openstack/latest/meta_data.json': JSON.stringify({ uuid: id, hostname: 'tester', admin_pass: PASSWORD }),
+    'openstack/content/0000': { base64: 'AP+A' },
   },
 });
 const ignored = (): JobControl => ({ signal: new AbortController().signal, onProgress: () => undefined });

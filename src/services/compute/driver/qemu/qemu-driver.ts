@@ -112,7 +112,7 @@ class QemuDriver implements Driver {
       // Both to their ends even if one fails: nothing may still be writing here when the caller hears of it.
       const parts = await Promise.allSettled([
         ensureDisk(dir, spec),
-        same || !spec.configDrive ? null : writeConfigDrive(dir, spec.configDrive, this.#spawner),
+        same || !spec.configDrive ? null : writeConfigDrive(dir, spec.configDrive),
       ]);
       for (const part of parts) if (part.status === 'rejected') throw part.reason;
       if (user) {
