@@ -4,8 +4,10 @@ import { accessSync, constants, existsSync, readdirSync, statfsSync } from 'node
 import { freemem } from 'node:os';
 import { join } from 'node:path';
 import { promisify, styleText } from 'node:util';
+import { loadConfig } from '#config/config.ts';
 import { openSqlite } from '#db/sqlite.ts';
 import { qemuDriver } from '#services/compute/driver/qemu/qemu-driver.ts';
+import { findUser } from '#services/compute/qemu-user.ts';
 
 const run = promisify(execFile);
 
@@ -21,6 +23,7 @@ export async function doctor(options: { readonly data: string }): Promise<void> 
     await program('qemu-system-x86_64', ['--version'], 'runs the guests'),
     await program('qemu-img', ['--version'], 'makes disks'),
     await accelerator(options.data),
+    ...runner(),
     ...space(options.data),
     ...(await strays(options.data)),
   ];
@@ -40,6 +43,14 @@ async function program(name: string, args: readonly string[], purpose: string): 
   } catch {
     return { level: 'bad', text: `${name} is missing; it ${purpose}. 'npm run setup' installs it on Debian.` };
   }
+}
+
+/** Whom QEMU would run as; only root can choose. */
+function runner(): Finding[] {
+  if (process.geteuid?.() !== 0) return [];
+  const { qemu_user: name } = loadConfig({ env: process.env });
+  if (findUser(name)) return [{ level: 'ok', text: `QEMU runs as the user ${name}` }];
+  return [{ level: 'note', text: `there is no user ${name}, so QEMU runs as root; 'npm run setup' adds it` }];
 }
 
 async function accelerator(dataDir: string): Promise<Finding> {

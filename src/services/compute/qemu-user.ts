@@ -29,7 +29,8 @@ export function qemuUser(
   return closed === null ? user : null;
 }
 
-function findUser(name: string): SystemUser | null {
+/** The user of this machine with that name. */
+export function findUser(name: string): SystemUser | null {
   for (const line of readFileSync('/etc/passwd', 'utf8').split('\n')) {
     const [user, , uid, gid] = line.split(':');
     if (user === name && name !== '') return { uid: Number(uid), gid: Number(gid) };
