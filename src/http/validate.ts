@@ -42,14 +42,28 @@ function explain(errors: readonly ErrorObject[], what: 'body' | 'query'): string
   return `Invalid input for ${place} ${path.at(-1)}. Value: ${shorten(error.data, path.at(-1))}. ${message}`;
 }
 
-/** The error nearest to the root says most; `anyOf`/`oneOf` only repeat what their branches say. */
+/**
+ * The error nearest to the root says most. Of `anyOf`/`oneOf` it is that of the branch which was meant, where that is
+ * plain: all others are of another type.
+ */
 function bestMatch(errors: readonly ErrorObject[]): ErrorObject | undefined {
   const depth = (error: ErrorObject) => error.instancePath.split('/').length;
   const plain = errors.filter((error) => !['anyOf', 'oneOf', 'if'].includes(error.keyword));
   const combined = errors.filter((error) => ['anyOf', 'oneOf'].includes(error.keyword));
   const outside = plain.filter((error) => !combined.some((outer) => error.schemaPath.startsWith(outer.schemaPath)));
   const candidates = [...outside, ...combined];
-  return candidates.toSorted((a, b) => depth(a) - depth(b))[0] ?? errors[0];
+  const best = candidates.toSorted((a, b) => depth(a) - depth(b))[0] ?? errors[0];
+  return best && combined.includes(best) ? (meantIn(best, plain) ?? best) : best;
+}
+
+/** The error of the only branch of `outer` that the value's type fits. */
+function meantIn(outer: ErrorObject, plain: readonly ErrorObject[]): ErrorObject | undefined {
+  const inside = plain.filter((error) => error.schemaPath.startsWith(`${outer.schemaPath}/`));
+  const branches = Map.groupBy(inside, (error) => error.schemaPath.slice(outer.schemaPath.length).split('/')[1]);
+  const fitting = [...branches.values()].filter(
+    (branch) => !branch.some(({ keyword, instancePath }) => keyword === 'type' && instancePath === outer.instancePath),
+  );
+  return fitting.length === 1 ? fitting[0]?.[0] : undefined;
 }
 
 function reasonOf(error: ErrorObject): string {

@@ -85,8 +85,8 @@ export const SERVER_KEYS: readonly ServerKey[] = [
   { key: 'locked_reason', from: 73, value: (row) => row.locked_reason },
 ];
 
-/** Keys that only the full answer has: an update's answer lacks them below 2.75. */
-const EXTENDED = /^(OS-EXT-|OS-SRV-USG|os-extended|config_drive|key_name|fault|host_status|user_data)/;
+/** Keys, and keys of addresses, that only the full answer has: an update's answer lacks them below 2.75. */
+const EXTENDED = /^(OS-EXT-|OS-SRV-USG|os-extended|config_drive|key_name|host_status)/;
 
 /** The full server. `single`: the answer is about this one server, not a list. */
 export function serverView(
@@ -94,15 +94,17 @@ export function serverView(
   viewer: Viewer,
   options: { readonly single: boolean; readonly afterUpdate?: boolean },
 ): Record<string, unknown> {
+  const isShort = options.afterUpdate === true && viewer.version < 75;
   const view: Record<string, unknown> = {};
   for (const { key, from = 0, until = 9999, who, only, value } of SERVER_KEYS) {
     if (viewer.version < from || viewer.version > until) continue;
     if (who === 'admin' && !viewer.isAdmin) continue;
     if (only === 'single' && !options.single) continue;
-    if (options.afterUpdate && viewer.version < 75 && EXTENDED.test(key)) continue;
+    if (isShort && EXTENDED.test(key)) continue;
     const shown = value(row, viewer);
     if (shown !== undefined) view[key] = shown;
   }
+  if (isShort) view.addresses = addressesOf(row, (key) => !EXTENDED.test(key));
   return view;
 }
 
@@ -149,15 +151,18 @@ function embeddedFlavor(flavor: FlavorSnapshot) {
 /** QEMU's user-mode network gives every guest this address in a network of its own. */
 const USER_MODE_ADDRESS = '10.0.2.15';
 
-function addressesOf(row: ServerRow): Record<string, unknown> {
+function addressesOf(row: ServerRow, isShown: (key: string) => boolean = () => true): Record<string, unknown> {
   const nics = JSON.parse(row.nics) as { mac: string }[];
   if (nics.length === 0) return {};
-  const addresses = nics.map(({ mac }) => ({
-    version: 4,
-    addr: USER_MODE_ADDRESS,
-    'OS-EXT-IPS:type': 'fixed',
-    'OS-EXT-IPS-MAC:mac_addr': mac,
-  }));
+  const addresses = nics.map(({ mac }) => {
+    const address = {
+      version: 4,
+      addr: USER_MODE_ADDRESS,
+      'OS-EXT-IPS:type': 'fixed',
+      'OS-EXT-IPS-MAC:mac_addr': mac,
+    };
+    return Object.fromEntries(Object.entries(address).filter(([key]) => isShown(key)));
+  });
   return { 'user-mode': addresses };
 }
 
