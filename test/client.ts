@@ -60,16 +60,17 @@ export class Client {
     return new Client(url, this.#token);
   }
 
+  /** Of every request: the token and the microversion. */
+  headers(): Readonly<Record<string, string>> {
+    return { 'x-auth-token': this.#token, 'openstack-api-version': `compute ${MICROVERSION}` };
+  }
+
   /** `path` is below the cloud's address: `/compute/v2.1/servers`. */
   async request<Body = unknown>(method: string, path: string, body: RequestBody = {}): Promise<Answer<Body>> {
     const type = body.bytes ? 'application/octet-stream' : body.json === undefined ? undefined : 'application/json';
     const response = await fetch(this.#url + path, {
       method,
-      headers: {
-        'x-auth-token': this.#token,
-        'openstack-api-version': `compute ${MICROVERSION}`,
-        ...(type && { 'content-type': type }),
-      },
+      headers: { ...this.headers(), ...(type && { 'content-type': type }) },
       body: body.bytes
         ? new Blob([new Uint8Array(body.bytes)])
         : body.json === undefined

@@ -63,8 +63,10 @@ export function memoryTransport(
             return;
           }
           later(10 * 2 ** item.deliveries, () => {
-            topic.waiting.push(item);
-            pump(name, topic);
+            // Looked up again: the queue may have been dropped with its last subscriber meanwhile.
+            const now = topicOf(name);
+            now.waiting.push(item);
+            pump(name, now);
           });
         })
         .finally(() => handler.busy.delete(run));

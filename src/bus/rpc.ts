@@ -1,9 +1,10 @@
 /**
  * Calls, casts and jobs over any transport, typed from the contracts.
  *
- * Everything may come twice. A server answers a repeated call or job (same key) with the work in hand or the answer it
- * gave, as long as it remembers; beyond that the handlers' own idempotence holds. A client repeats what got no answer
- * until its deadline, so that a lost message or a restarted server delays work and does not lose it.
+ * Everything may come twice, late, or in another order. A server answers a repeated call or job (same key) with the work
+ * in hand or the answer it gave, and a message that it has seen or that was cancelled is never new work, whenever its
+ * copies come; beyond what it remembers the handlers' own idempotence holds. A client repeats what got no answer until
+ * its deadline, so that a lost message or a restarted server delays work and does not lose it; then it cancels.
  */
 import { randomUUID } from 'node:crypto';
 import type { Contract, InputOf, Method, OutputOf } from '#contracts/contract.ts';
@@ -80,11 +81,19 @@ interface Work {
   readonly result: Promise<Outcome>;
   readonly abort: AbortController;
   readonly waiting: Map<string, string>;
-  progress: JobProgress | null;
+  readonly reported: { last: JobProgress | null };
   ended: boolean;
 }
 
+/** What a server has in hand or has answered. */
+interface Memory {
+  readonly byKey: Map<string, Work>;
+  readonly byMessage: Map<string, Work>;
+}
+
 const REMEMBERED = 2_000;
+/** Answers longer than this are not kept: they are those of questions, which may be asked again. */
+const REMEMBERED_CHARS = 4_000;
 const REPEAT_MS = 5_000;
 const PROGRESS_EVERY_MS = 200;
 
@@ -114,17 +123,17 @@ export class Rpc {
     handlers: Handlers<C>,
     options: { readonly host?: string; readonly name: string; readonly log: Log },
   ): Promise<void> {
-    const work = new Map<string, Work>();
+    const memory: Memory = { byKey: new Map(), byMessage: new Map() };
     const topic = topicOf(contract.role, options.host);
     const subscription = await this.#transport.subscribe(topic, async (message) => {
       // Written by #call below and by nobody else; the body is checked against the contract next.
       const envelope = JSON.parse(message) as Envelope;
       if (envelope.type === 'cancel') {
-        work.get(envelope.key)?.abort.abort(new CloudError('cancelled', { reason: 'the caller asked for it' }));
+        cancelWork(memory, envelope);
         return;
       }
       if (Date.now() > envelope.deadline) return;
-      await this.#answer(contract, handlers, envelope, work, options);
+      await this.#answer(contract, handlers, envelope, memory, options);
     });
     this.#subscriptions.push(subscription);
   }
@@ -155,8 +164,11 @@ export class Rpc {
     options: CallOptions,
   ): Promise<unknown> {
     const context = currentContext();
+    const body = checked(description.input, input, `${contract.role}.${method} input`);
     const timeoutMs = options.timeoutMs ?? TIMEOUT_MS[description.timeout];
     const messageId = randomUUID();
+    // A repeat does not outlive its caller: work that begins after the caller gave up would be nobody's.
+    let deadline = Date.now() + timeoutMs;
     const envelope = (): Envelope => ({
       type: 'request',
       messageId,
@@ -168,9 +180,9 @@ export class Rpc {
       operationId: context?.operationId ?? null,
       step: context?.step ?? null,
       instanceId: context?.instanceId ?? null,
-      deadline: Date.now() + timeoutMs,
+      deadline,
       contractVersion: CONTRACT_VERSION,
-      body: checked(description.input, input, `${contract.role}.${method} input`),
+      body,
     });
     const topic = topicOf(contract.role, host);
     if (description.kind === 'cast') {
@@ -187,16 +199,20 @@ export class Rpc {
           // Not held by the bus: the repeat sends it again, and the deadline ends it.
         });
       };
-      const silence = setTimeout(
-        () => finish(() => reject(new CloudError('deadlineExceeded', { what, seconds: timeoutMs / 1000 }))),
-        timeoutMs,
-      );
-      const repeat = setInterval(send, REPEAT_MS);
-      const onAbort = () => {
+      const sendCancel = () => {
         const cancel = { ...envelope(), type: 'cancel' };
         this.#transport.publish(topic, JSON.stringify(cancel)).catch(() => {
           // The work goes on unasked; its deadline or the next start ends it.
         });
+      };
+      const silence = setTimeout(() => {
+        // Calls are left to end: who tries again with the same key joins them. A job may take for ever.
+        if (description.kind === 'job') sendCancel();
+        finish(() => reject(new CloudError('deadlineExceeded', { what, seconds: timeoutMs / 1000 })));
+      }, timeoutMs);
+      const repeat = setInterval(send, REPEAT_MS);
+      const onAbort = () => {
+        sendCancel();
         const reason = signals.find((signal) => signal.aborted)?.reason;
         finish(() => reject(CloudError.from(reason)));
       };
@@ -210,6 +226,7 @@ export class Rpc {
       this.#pending.set(messageId, (reply) => {
         if (reply.type === 'alive') {
           silence.refresh();
+          deadline = Date.now() + timeoutMs;
           if (reply.progress) options.onProgress?.(reply.progress);
         } else if (reply.type === 'failed') {
           finish(() => reject(CloudError.fromData(reply.error)));
@@ -238,22 +255,27 @@ export class Rpc {
     contract: C,
     handlers: Handlers<C>,
     envelope: Envelope,
-    works: Map<string, Work>,
+    memory: Memory,
     options: { readonly name: string; readonly log: Log },
   ): Promise<void> {
     const description = contract.methods[envelope.method];
     const handler = handlers[envelope.method as keyof C['methods']];
-    let work = works.get(envelope.key);
-    if (!work) {
+    const { messageId, key } = envelope;
+    let work = memory.byMessage.get(messageId) ?? memory.byKey.get(key);
+    if (work) remember(memory.byMessage, messageId, work);
+    else {
       work = this.#begin(contract, envelope, description, handler as Handler | undefined, options);
-      works.set(envelope.key, work);
-      const isNamed = envelope.key !== envelope.messageId;
-      void work.result.then((outcome) => {
-        // A failure is not remembered: asking again is how one tries again.
-        if (!isNamed || outcome.type === 'failed') works.delete(envelope.key);
+      const begun = work;
+      remember(memory.byMessage, messageId, begun);
+      remember(memory.byKey, key, begun);
+      void begun.result.then((outcome) => {
+        // A failure is not remembered by its key: asking anew is how one tries again. Nor by its message, where there
+        // is nobody to tell: the transport delivers that again.
+        if (outcome.type === 'failed' || key === messageId) forget(memory.byKey, key, begun);
+        const isLong = outcome.type === 'done' && JSON.stringify(outcome.output).length > REMEMBERED_CHARS;
+        if ((outcome.type === 'failed' && envelope.replyTo === '') || isLong)
+          forget(memory.byMessage, messageId, begun);
       });
-      const [oldest] = works.keys();
-      if (works.size > REMEMBERED && oldest !== undefined && works.get(oldest)?.ended) works.delete(oldest);
     }
     if (envelope.replyTo === '') {
       const outcome = await work.result;
@@ -268,10 +290,10 @@ export class Rpc {
       await reply(await work.result);
       return;
     }
-    await reply({ type: 'alive', progress: work.progress });
+    await reply({ type: 'alive', progress: work.reported.last });
     const finishing = work;
     const beat = setInterval(() => {
-      reply({ type: 'alive', progress: finishing.progress }).catch(() => {
+      reply({ type: 'alive', progress: finishing.reported.last }).catch(() => {
         // Lost with the connection; the next beat says it again.
       });
     }, PROGRESS_EVERY_MS);
@@ -287,12 +309,13 @@ export class Rpc {
     options: { readonly name: string; readonly log: Log },
   ): Work {
     const abort = new AbortController();
+    const reported: Work['reported'] = { last: null };
     const what = `${contract.role}.${envelope.method}`;
     const run = async () => {
       if (!description || !handler) throw new CloudError('notImplemented', { reason: `${what} is not known here.` });
       const input = checked(description.input, envelope.body, `${what} input`);
       const onProgress = (progress: JobProgress) => {
-        work.progress = progress;
+        reported.last = progress;
       };
       return checked(
         description.output,
@@ -310,7 +333,7 @@ export class Rpc {
         return { type: 'failed', error: error.toData() };
       },
     );
-    const work: Work = { result, abort, waiting: new Map(), progress: null, ended: false };
+    const work: Work = { result, abort, waiting: new Map(), reported, ended: false };
     void result.then((outcome) => {
       work.ended = true;
       if (!envelope.requestId) return;
@@ -333,6 +356,39 @@ export class Rpc {
 }
 
 type Handler = (input: unknown, context: HandlerContext) => Promise<unknown>;
+
+function remember(works: Map<string, Work>, name: string, work: Work): void {
+  works.set(name, work);
+  const [oldest] = works;
+  if (works.size > REMEMBERED && oldest?.[1].ended) works.delete(oldest[0]);
+}
+
+function forget(works: Map<string, Work>, name: string, work: Work): void {
+  if (works.get(name) === work) works.delete(name);
+}
+
+/**
+ * Ends the work that a message began or joined, when nobody else waits for it. A cancel that overtook its message is
+ * kept, so that the message does not begin anything; whoever asks anew does.
+ */
+function cancelWork({ byKey, byMessage }: Memory, { key, messageId }: Envelope): void {
+  const reason = new CloudError('cancelled', { reason: 'the caller asked for it' });
+  const work = byMessage.get(messageId);
+  if (!work) {
+    remember(byMessage, messageId, refused(reason));
+    return;
+  }
+  work.waiting.delete(messageId);
+  if (work.ended || work.waiting.size > 0) return;
+  work.abort.abort(reason);
+  forget(byKey, key, work);
+}
+
+/** Work that was cancelled before it came. */
+function refused(reason: CloudError): Work {
+  const result = Promise.resolve<Outcome>({ type: 'failed', error: reason.toData() });
+  return { result, abort: new AbortController(), waiting: new Map(), reported: { last: null }, ended: true };
+}
 
 function topicOf(role: string, host: string | undefined): string {
   return host === undefined ? role : `${role}.${host}`;

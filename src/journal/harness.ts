@@ -43,16 +43,7 @@ export function testOperation<Ports>(definition: Operation<Ports>, makeWorld: ()
   const turning = steps[lastUndoable === -1 ? steps.length - 1 : lastUndoable];
   if (!turning) throw new Error(`${kind} has no steps`);
 
-  /** A test in a world of its own. Of two errors the first is told: that of the test, not of clearing up after it. */
-  const tested = (name: string, body: (world: World) => Promise<void>) =>
-    test(`${kind}: ${name}`, async () => {
-      try {
-        await using world = await makeWorld();
-        await body(world);
-      } catch (error) {
-        throw error instanceof SuppressedError ? error.suppressed : error;
-      }
-    });
+  const tested = testsIn(kind, makeWorld);
 
   tested(`every step done twice ends as done`, async (world) => {
     const trial = await begun(world, async ({ run }) => same(await run(), await run()));
@@ -69,16 +60,7 @@ export function testOperation<Ports>(definition: Operation<Ports>, makeWorld: ()
     await endsUndone(trial, turning.name);
   });
 
-  for (const step of steps) {
-    for (const when of ['before', 'after'] as const) {
-      tested(`${step.name} fails ${when} it took effect`, async (world) => {
-        const trial = await begun(world, failing(step.name, when, isPastNoReturn(steps, step) ? 3 : Infinity));
-        // What cannot go back goes on until it succeeds.
-        if (isPastNoReturn(steps, step)) await endsAs(trial, 'done');
-        else await endsUndone(trial, step.name);
-      });
-    }
-  }
+  testBegunAndFailed(kind, definition, makeWorld);
 
   for (const step of steps.filter((each) => each.undo)) {
     const failingUndo = (times: number) => {
@@ -124,6 +106,43 @@ export function testOperation<Ports>(definition: Operation<Ports>, makeWorld: ()
     const crashes = await crashEverywhere(world, fault, (trial) => endsUndone(trial, turning.name));
     assert.ok(crashes >= 4, `${crashes} crashes only`);
   });
+}
+
+/** The part of them that is also run under other conditions: it ends well, and with each step failing. */
+export function testBegunAndFailed<Ports>(
+  name: string,
+  { steps }: Operation<Ports>,
+  makeWorld: () => Promise<World>,
+): void {
+  const tested = testsIn(name, makeWorld);
+
+  tested('nothing fails, it ends as done', async (world) => {
+    await endsAs(await begun(world, null), 'done');
+  });
+
+  for (const step of steps) {
+    for (const when of ['before', 'after'] as const) {
+      tested(`${step.name} fails ${when} it took effect`, async (world) => {
+        const trial = await begun(world, failing(step.name, when, isPastNoReturn(steps, step) ? 3 : Infinity));
+        // What cannot go back goes on until it succeeds.
+        if (isPastNoReturn(steps, step)) await endsAs(trial, 'done');
+        else await endsUndone(trial, step.name);
+      });
+    }
+  }
+}
+
+/** Declares tests that have a world of their own. Of two errors the first is told: not that of clearing up after it. */
+function testsIn(name: string, makeWorld: () => Promise<World>) {
+  return (sentence: string, body: (world: World) => Promise<void>) =>
+    test(`${name}: ${sentence}`, async () => {
+      try {
+        await using world = await makeWorld();
+        await body(world);
+      } catch (error) {
+        throw error instanceof SuppressedError ? error.suppressed : error;
+      }
+    });
 }
 
 /** Crashes before and after the first write, the second, … until the operation needs no more. Answers how often. */

@@ -1,0 +1,5 @@
+/** The memory transport conforms. */
+import { busConformance } from './conformance.ts';
+import { memoryTransport } from './memory.ts';
+
+busConformance('memory', async () => memoryTransport());
