@@ -1,6 +1,5 @@
 /** Limits: what the project may have, and what it has. */
 import { Type } from 'typebox';
-import { countKeypairs } from '#db/repo/keypairs.ts';
 import { usageOf } from '#db/repo/servers.ts';
 import { CloudError } from '#domain/errors.ts';
 import { caller } from '#http/auth.ts';
@@ -51,7 +50,6 @@ export function limitRoutes(deps: ApiDeps): Route[] {
                 totalCoresUsed: usage.vcpus,
                 totalRAMUsed: usage.memoryMib,
                 totalServerGroupsUsed: 0,
-                totalKeyPairsUsed: await countKeypairs(db.queries, auth.userId),
               },
             },
           },
