@@ -57,8 +57,11 @@ export class LeaseLost extends Error {
 export interface JournalStore {
   /** Takes up to `limit` operations that are not ended and not leased (or only `id`, if it is one of those). */
   claim(owner: string, leaseMs: number, limit: number, id?: string): Promise<readonly LeasedOperation[]>;
-  /** Prolongs the owner's leases; answers the ids that it still holds with the reason where they shall be cancelled. */
-  renew(owner: string, leaseMs: number): Promise<ReadonlyMap<string, string | null>>;
+  /**
+   * Prolongs the owner's leases on these operations; answers the ids that it still holds, with the reason where they
+   * shall be cancelled. Leases on others run out: nobody runs those.
+   */
+  renew(owner: string, leaseMs: number, ids: readonly string[]): Promise<ReadonlyMap<string, string | null>>;
   /** Gives up every lease of an owner, or of all owners (only when no other process can be alive). */
   release(owner: string | 'everybody'): Promise<void>;
   read(id: string): Promise<readonly JournalEntry[]>;

@@ -79,11 +79,13 @@ export function journalStore(db: Database, now: () => number = Date.now): Journa
       });
     },
 
-    async renew(owner, leaseMs) {
+    async renew(owner, leaseMs, ids) {
+      if (ids.length === 0) return new Map();
       const rows = await db.queries
         .updateTable('operations')
         .set({ lease_until: now() + leaseMs })
         .where('lease_owner', '=', owner)
+        .where('id', 'in', [...ids])
         .where('finished_at', 'is', null)
         .returning(['id', 'cancel_reason'])
         .execute();

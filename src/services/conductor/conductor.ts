@@ -42,6 +42,8 @@ const MAX_RUNNING = 256;
 
 interface Run {
   readonly cancel: AbortController;
+  /** Aborted when another conductor has the operation. */
+  readonly lost: AbortController;
   readonly ended: Promise<void>;
 }
 
@@ -55,6 +57,7 @@ export class Conductor {
   readonly #stop = new AbortController();
   readonly #journalWaiters = new Map<string, Set<() => void>>();
   readonly #timers: NodeJS.Timeout[] = [];
+  readonly #claiming = new Set<Promise<unknown>>();
   readonly #ports: ReturnType<typeof stepPorts>;
 
   constructor(options: ConductorOptions) {
@@ -75,7 +78,7 @@ export class Conductor {
         operationReady: ({ operationId }) => this.#look(operationId),
         awaitStep: ({ operationId, step }, { signal }) => this.#awaitStep(operationId, step, signal),
         ...hostRegistry(db, log, this.#now),
-        ...guestChanges(db, log, this.#now),
+        ...guestChanges({ db, rpc, log, now: this.#now }),
       },
       { name: 'nova-conductor', log },
     );
@@ -86,39 +89,43 @@ export class Conductor {
    * until then an operation would take them for down.
    */
   async resume(): Promise<void> {
-    this.#every(LOOK_EVERY_MS, () => this.#claim());
+    const claim = () => this.#claim(MAX_RUNNING - this.#runs.size);
+    this.#every(LOOK_EVERY_MS, claim);
     this.#every(this.#leaseMs / 3, () => this.#renew());
-    await this.#claim();
+    await claim();
   }
 
   /** Ends all runs where they are; their operations go on at the next start, here or elsewhere. */
   async close(): Promise<void> {
     for (const timer of this.#timers) clearInterval(timer);
     this.#stop.abort(new CloudError('serviceUnavailable', { reason: 'The conductor is stopping.' }));
+    await Promise.allSettled(this.#claiming);
     await Promise.all([...this.#runs.values()].map((run) => run.ended));
     await this.#store.release(this.#owner);
   }
 
   async #look(operationId: string): Promise<Record<string, never>> {
     const running = this.#runs.get(operationId);
-    if (running) {
-      const row = await findOperation(this.#options.db.queries, operationId);
-      if (row?.cancel_reason) running.cancel.abort(row.cancel_reason);
-    } else {
-      await this.#claim(operationId);
-    }
+    const isFull = this.#runs.size >= MAX_RUNNING;
+    const row = running || isFull ? await findOperation(this.#options.db.queries, operationId) : undefined;
+    if (running && row?.cancel_reason) running.cancel.abort(row.cancel_reason);
+    // One that is to be taken back always finds room: those that fill it may all be waiting for such.
+    if (!running && (!isFull || row?.cancel_reason)) await this.#claim(1, operationId);
     return {};
   }
 
-  async #claim(id?: string): Promise<void> {
-    const room = MAX_RUNNING - this.#runs.size;
+  async #claim(room: number, id?: string): Promise<void> {
     if (room <= 0 || this.#stop.signal.aborted) return;
-    for (const operation of await this.#store.claim(this.#owner, this.#leaseMs, id === undefined ? room : 1, id))
-      this.#run(operation);
+    const claiming = this.#store.claim(this.#owner, this.#leaseMs, room, id).then((operations) => {
+      for (const operation of operations) this.#run(operation);
+    });
+    this.#claiming.add(claiming);
+    await claiming.finally(() => this.#claiming.delete(claiming));
   }
 
   #run(operation: LeasedOperation): void {
     const cancel = new AbortController();
+    const lost = new AbortController();
     if (operation.cancelReason !== null) cancel.abort(operation.cancelReason);
     const { log } = this.#options;
     const ended = runOperation({
@@ -126,7 +133,7 @@ export class Conductor {
       operation,
       store: this.#store,
       ports: this.#ports,
-      stop: this.#stop.signal,
+      stop: AbortSignal.any([this.#stop.signal, lost.signal]),
       cancel: cancel.signal,
       now: this.#now,
       log,
@@ -145,12 +152,13 @@ export class Conductor {
           'operation ended',
         ),
       (error: unknown) => {
-        if (this.#stop.signal.aborted || error instanceof LeaseLost) return;
+        if (this.#stop.signal.aborted || lost.signal.aborted || error instanceof LeaseLost) return;
         log.error({ err: error, operation_id: operation.id }, 'operation interrupted; it goes on when its lease ends');
       },
     );
     this.#runs.set(operation.id, {
       cancel,
+      lost,
       ended: ended.finally(() => {
         this.#runs.delete(operation.id);
         this.#tellWaiters(operation.id);
@@ -159,9 +167,17 @@ export class Conductor {
   }
 
   async #renew(): Promise<void> {
-    if (this.#runs.size === 0) return;
-    const held = await this.#store.renew(this.#owner, this.#leaseMs);
-    for (const [id, reason] of held) if (reason !== null) this.#runs.get(id)?.cancel.abort(reason);
+    const asked = [...this.#runs];
+    const held = await this.#store.renew(
+      this.#owner,
+      this.#leaseMs,
+      asked.map(([id]) => id),
+    );
+    for (const [id, run] of asked) {
+      const reason = held.get(id);
+      if (reason === undefined) run.lost.abort(new LeaseLost(`operation ${id} has another owner`));
+      else if (reason !== null) run.cancel.abort(reason);
+    }
   }
 
   async #awaitStep(operationId: string, step: string, signal: AbortSignal): Promise<Record<string, never>> {
