@@ -41,6 +41,12 @@ export interface SchedulerOptions {
 
 type ClaimRequest = InputOf<typeof schedulerContract.methods.claimHost>;
 
+interface Claimed {
+  readonly host: string;
+  readonly availabilityZone: string;
+  readonly considered: number;
+}
+
 type Claim =
   | { readonly type: 'claimed'; readonly host: HostState }
   | { readonly type: 'stale'; readonly host: HostState | null };
@@ -53,6 +59,8 @@ export class Scheduler {
   readonly #now: () => number;
   readonly #ratios: AllocationRatios;
   readonly #commit: ReturnType<typeof groupCommit>;
+  /** Claims under way, by server: a release that came later must not overtake one. */
+  readonly #claims = new Map<string, Promise<unknown>>();
   #refreshedAt = Number.NEGATIVE_INFINITY;
 
   constructor(options: SchedulerOptions) {
@@ -68,19 +76,33 @@ export class Scheduler {
     await rpc.serve(
       schedulerContract,
       {
-        claimHost: (request) => this.claimHost(request),
+        claimHost: (request, { signal }) => this.claimHost(request, signal),
         releaseHost: (request) => this.releaseHost(request.serverId),
       },
       { name: 'nova-scheduler', log },
     );
   }
 
-  async claimHost(request: ClaimRequest): Promise<{ host: string; availabilityZone: string; considered: number }> {
+  async claimHost(request: ClaimRequest, signal?: AbortSignal): Promise<Claimed> {
+    const { serverId } = request;
+    const before = this.#claims.get(serverId) ?? Promise.resolve();
+    const claim = before.then(() => this.#claimHost(request, signal));
+    const ended = claim.catch(() => undefined);
+    this.#claims.set(serverId, ended);
+    try {
+      return await claim;
+    } finally {
+      if (this.#claims.get(serverId) === ended) this.#claims.delete(serverId);
+    }
+  }
+
+  async #claimHost(request: ClaimRequest, signal: AbortSignal | undefined): Promise<Claimed> {
     const { db, log } = this.#options;
     if (this.#now() - this.#refreshedAt > REFRESH_MS || this.#index.size === 0) await this.#refresh();
     let fresh = false;
     const excluded = new Set<string>();
     for (;;) {
+      signal?.throwIfAborted();
       const held = await findAllocation(db.queries, request.serverId);
       const heldHost = held && (await findHost(db.queries, held.host));
       if (heldHost) return { host: heldHost.name, availabilityZone: heldHost.availability_zone, considered: 1 };
@@ -113,6 +135,7 @@ export class Scheduler {
   }
 
   async releaseHost(serverId: string): Promise<Record<string, never>> {
+    await this.#claims.get(serverId);
     const host = await this.#commit((trx) => removeAllocation(trx, serverId));
     if (host !== null) await this.#look(host);
     return {};
