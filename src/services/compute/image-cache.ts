@@ -28,11 +28,18 @@ export interface ImageCacheOptions {
   readonly now?: () => number;
 }
 
+/** A download and those who wait for it; it is nobody's own. */
+interface Fetching {
+  readonly image: Promise<CachedImage>;
+  readonly abort: AbortController;
+  readonly waiting: Set<(progress: ByteProgress) => void>;
+}
+
 const UNUSED_FOR_MS = 24 * 3_600_000;
 
 export class ImageCache {
   readonly #options: ImageCacheOptions;
-  readonly #fetching = new Map<string, Promise<CachedImage>>();
+  readonly #fetching = new Map<string, Fetching>();
 
   constructor(options: ImageCacheOptions) {
     this.#options = options;
@@ -52,13 +59,40 @@ export class ImageCache {
     signal: AbortSignal,
     onProgress: (progress: ByteProgress) => void,
   ): Promise<CachedImage & { cached: boolean }> {
-    const running = this.#fetching.get(id);
-    if (running) return { ...(await running), cached: true };
-    const known = await this.find(id);
+    signal.throwIfAborted();
+    // One that everybody left is not joined, but must be over before the next writes to the same file.
+    for (let left = this.#fetching.get(id); left?.abort.signal.aborted; left = this.#fetching.get(id))
+      await left.image.catch(() => undefined);
+    const known = this.#fetching.has(id) ? null : await this.find(id);
     if (known) return { ...known, cached: true };
-    const fetching = this.#fetch(id, signal, onProgress).finally(() => this.#fetching.delete(id));
+    const joins = this.#fetching.has(id);
+    const fetching = this.#fetching.get(id) ?? this.#begin(id);
+    const told = (progress: ByteProgress) => onProgress(progress);
+    fetching.waiting.add(told);
+    const gaveUp = Promise.withResolvers<never>();
+    const onAbort = () => gaveUp.reject(signal.reason);
+    signal.addEventListener('abort', onAbort);
+    try {
+      return { ...(await Promise.race([fetching.image, gaveUp.promise])), cached: joins };
+    } finally {
+      signal.removeEventListener('abort', onAbort);
+      fetching.waiting.delete(told);
+      if (fetching.waiting.size === 0) fetching.abort.abort(signal.reason);
+    }
+  }
+
+  #begin(id: string): Fetching {
+    const abort = new AbortController();
+    const waiting: Fetching['waiting'] = new Set();
+    const onProgress = (progress: ByteProgress) => {
+      for (const tell of waiting) tell(progress);
+    };
+    const image = this.#fetch(id, abort.signal, onProgress).finally(() => this.#fetching.delete(id));
+    // When everybody has left, its failure is nobody's concern.
+    image.catch(() => undefined);
+    const fetching = { image, abort, waiting };
     this.#fetching.set(id, fetching);
-    return { ...(await fetching), cached: false };
+    return fetching;
   }
 
   /** The image if it is in the cache. Marks it as used. */
@@ -76,6 +110,8 @@ export class ImageCache {
   /** Drops images that no launch has used for a day. */
   async dropUnused(): Promise<void> {
     for (const name of await readdir(this.#options.dir)) {
+      // A linked file has its age from the store.
+      if (name.endsWith('.partial')) continue;
       const path = join(this.#options.dir, name);
       const { mtimeMs } = await stat(path);
       if (this.#now() - mtimeMs > UNUSED_FOR_MS) await rm(path, { force: true });
@@ -93,9 +129,9 @@ export class ImageCache {
     if (!linked) await this.#download(id, partial, signal, onProgress);
     try {
       const image = await this.#inspect(id, partial);
-      await rename(partial, this.#path(id));
       const now = new Date(this.#now());
-      await utimes(this.#path(id), now, now);
+      await utimes(partial, now, now);
+      await rename(partial, this.#path(id));
       return { ...image, path: this.#path(id) };
     } catch (error) {
       await rm(partial, { force: true });
