@@ -33,6 +33,8 @@ export interface AgentOptions {
 }
 
 const HEARTBEAT_MS = 10_000;
+/** Silent for so long (the machine slept, the process was stopped), the host may have been taken for down. */
+const AWAY_MS = 45_000;
 const GIB = 2 ** 30;
 
 type CreateGuest = InputOf<typeof computeContract.methods.createGuest>;
@@ -61,8 +63,15 @@ export class ComputeAgent {
     });
     await rpc.serve(computeContract, this.#handlers(), { host, name: 'nova-compute', log });
     await this.#register(guests);
+    let lastBeat = Date.now();
     this.#heartbeat = setInterval(() => {
-      this.#conductor.heartbeat({ host }).catch((error: unknown) => log.warn({ err: error }, 'heartbeat not sent'));
+      const isBack = Date.now() - lastBeat > AWAY_MS;
+      lastBeat = Date.now();
+      // What was deleted meanwhile is still here: it is told to those who register.
+      const beat = isBack
+        ? driver.recover().then((found) => this.#register(found))
+        : this.#conductor.heartbeat({ host });
+      beat.catch((error: unknown) => log.warn({ err: error }, 'heartbeat not sent'));
       cache.dropUnused().catch((error: unknown) => log.warn({ err: error }, 'image cache not cleaned'));
     }, HEARTBEAT_MS);
   }

@@ -112,7 +112,7 @@ export interface Driver {
   capabilities(): Promise<Capabilities>;
   inventory(): Promise<Inventory>;
 
-  /** Re-attaches to every guest found on the host; called once at start. Repairs nothing, destroys nothing. */
+  /** Re-attaches to every guest found on the host; called at start and after a long silence. Repairs nothing, destroys nothing. */
   recover(): Promise<readonly GuestStatus[]>;
   inspect(id: GuestId): Promise<GuestStatus>;
 
