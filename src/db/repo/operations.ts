@@ -74,6 +74,8 @@ export async function takeServer(trx: Queries, server: ServerRow, operation: New
     .where('deleted_at', 'is', null)
     .where('vm_state', '=', server.vm_state);
   if (row.during === 'none') update = update.where('task_state', 'is', null);
+  // One of a kind at a time: two that each wait for all others to end would wait for each other.
+  else update = update.where((e) => e.or([e('task_state', 'is', null), e('task_state', '!=', row.tasks[0])]));
   const { numUpdatedRows } = await update.executeTakeFirst();
   if (numUpdatedRows === 0n) {
     throw new CloudError('conflict', {

@@ -1,5 +1,7 @@
 /** What guests do by themselves, written into the record: a guest that powered off is SHUTOFF, one that died too. */
-import type { Handlers } from '#bus/rpc.ts';
+import { setTimeout as delay } from 'node:timers/promises';
+import type { Handlers, Rpc } from '#bus/rpc.ts';
+import { computeContract } from '#contracts/compute.ts';
 import type { conductorContract } from '#contracts/conductor.ts';
 import type { Database } from '#db/database.ts';
 import { changeIdleServer } from '#db/repo/servers.ts';
@@ -8,18 +10,52 @@ import type { Log } from '#observe/log.ts';
 
 type GuestState = 'absent' | 'stopped' | 'running' | 'paused' | 'crashed';
 
-export function guestChanges(
-  db: Database,
-  log: Log,
-  now: () => number,
-): Pick<Handlers<typeof conductorContract>, 'guestChanged'> {
+const LOOK_EVERY_MS = 250;
+
+export function guestChanges({
+  db,
+  rpc,
+  log,
+  now,
+}: {
+  readonly db: Database;
+  readonly rpc: Rpc;
+  readonly log: Log;
+  readonly now: () => number;
+}): Pick<Handlers<typeof conductorContract>, 'guestChanged'> {
   return {
-    async guestChanged({ host, serverId, state, reason }) {
-      const changed = await recordGuestState(db, serverId, state, now());
+    async guestChanged({ host, serverId, state, reason }, { signal }) {
+      let changed = await recordGuestState(db, serverId, state, now());
+      // While an operation has the server, its record waits; what is true afterwards is asked of the host again, since
+      // the operation may have started it meanwhile. Unfinished, the message comes again.
+      let hasWaited = false;
+      while (!changed && (await isBusy(db, serverId))) {
+        hasWaited = true;
+        await delay(LOOK_EVERY_MS, undefined, { signal });
+      }
+      if (hasWaited) {
+        const agent = rpc.client(computeContract, 'nova-conductor', host);
+        changed = await recordGuestState(
+          db,
+          serverId,
+          (await agent.inspectGuest({ serverId }, { signal })).state,
+          now(),
+        );
+      }
       log.info({ host, instance_id: serverId, state, reason, changed }, 'guest changed by itself');
       return {};
     },
   };
+}
+
+async function isBusy(db: Database, serverId: string): Promise<boolean> {
+  const row = await db.queries
+    .selectFrom('servers')
+    .select('operation_id')
+    .where('id', '=', serverId)
+    .where('deleted_at', 'is', null)
+    .executeTakeFirst();
+  return (row?.operation_id ?? null) !== null;
 }
 
 /**
