@@ -3,19 +3,20 @@ import assert from 'node:assert/strict';
 import { mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterEach, beforeEach, test } from 'node:test';
+import { type TestContext, test } from 'node:test';
 import { withContext } from './context.ts';
 import { type Logs, logHop, openLogs } from './log.ts';
 import { readLogs } from './log-reader.ts';
 
-let dir = '';
-beforeEach(() => {
-  dir = mkdtempSync(join(tmpdir(), 'micronova-logs-'));
-});
-afterEach(() => rmSync(dir, { recursive: true }));
+/** A folder of the test's own. */
+function folder(t: TestContext): string {
+  const dir = mkdtempSync(join(tmpdir(), 'micronova-logs-'));
+  t.after(() => rmSync(dir, { recursive: true }));
+  return dir;
+}
 
 /** What a log folder holds after `write`. */
-async function written(write: (logs: Logs) => void): Promise<string> {
+async function written(dir: string, write: (logs: Logs) => void): Promise<string> {
   const logs = openLogs({ level: 'debug', to: { dir } });
   // The file is opened in the background; what was written before that is in memory.
   logs.of('nova-api').info('first');
@@ -27,9 +28,10 @@ async function written(write: (logs: Logs) => void): Promise<string> {
   return readFileSync(join(dir, 'nova-api.log'), 'utf8');
 }
 
-test('a line has service, level and the ids of the request that caused it', async () => {
+test('a line has service, level and the ids of the request that caused it', async (t) => {
+  const dir = folder(t);
   const context = { requestId: 'req-1', operationId: 'op-1', instanceId: 'i-1', step: 'copyDisk' };
-  await written((logs) => withContext(context, () => logs.of('nova-api').warn({ extra: 1 }, 'a fact')));
+  await written(dir, (logs) => withContext(context, () => logs.of('nova-api').warn({ extra: 1 }, 'a fact')));
   const line = (await readLogs(dir)).at(-1);
   assert.ok(line);
   const { time, pid: _pid, hostname: _hostname, ...rest } = line;
@@ -46,8 +48,9 @@ test('a line has service, level and the ids of the request that caused it', asyn
   });
 });
 
-test('known names of secrets are not written, at the top and one level down', async () => {
-  const text = await written((logs) => {
+test('known names of secrets are not written, at the top and one level down', async (t) => {
+  const dir = folder(t);
+  const text = await written(dir, (logs) => {
     const log = logs.of('nova-api');
     for (const name of ['password', 'adminPass', 'admin_pass', 'token', 'secret', 'privateKey'])
       log.info({ [name]: 'hunter2', input: { password: 'hunter2', adminPass: 'hunter2', token: 'hunter2' } }, 'x');
@@ -56,7 +59,8 @@ test('known names of secrets are not written, at the top and one level down', as
   assert.match(text, /\*\*\*/);
 });
 
-test('lines of all files are merged by time, those of one request found, broken ones left out', async () => {
+test('lines of all files are merged by time, those of one request found, broken ones left out', async (t) => {
+  const dir = folder(t);
   const line = (time: string, request: string, service: string) =>
     JSON.stringify({ time, level: 'info', service, msg: time, request_id: request });
   writeFileSync(join(dir, 'nova-api.log'), `${line('2026-01-01T00:00:03Z', 'req-a', 'nova-api')}\n{"time":"2026-01`);
@@ -70,8 +74,9 @@ test('lines of all files are merged by time, those of one request found, broken 
   assert.deepEqual(await readLogs(join(dir, 'none')), []);
 });
 
-test('a hop is one line with its parties', async () => {
-  const text = await written((logs) =>
+test('a hop is one line with its parties', async (t) => {
+  const dir = folder(t);
+  const text = await written(dir, (logs) =>
     logHop(logs.of('nova-api'), { from: 'client', to: 'nova-api', what: 'GET /', ms: 1.5 }),
   );
   assert.deepEqual(JSON.parse(text.trim().split('\n').at(-1) ?? '').hop, {
