@@ -1,6 +1,9 @@
 /** Operations that meet: the stronger one ends the weaker, none waits for ever, and nothing is left of either. */
 import assert from 'node:assert/strict';
+import { randomUUID } from 'node:crypto';
 import { test } from 'node:test';
+import { insertOperation, takeServer } from '#db/repo/operations.ts';
+import { findServer } from '#db/repo/servers.ts';
 import { CloudError } from '#domain/errors.ts';
 import { StepFaults } from '#journal/faults.ts';
 import { type TestCloud, testCloud } from '../../test/cloud.ts';
@@ -48,6 +51,24 @@ test('ten deletes of one server at the same moment end it once', async () => {
     rows.map(({ state }) => state),
     ['done'],
   );
+});
+
+test('of two deletes that saw the same server, one is accepted', async () => {
+  await using cloud = await fake();
+  const { id } = await cloud.server().active();
+  const row = await findServer(cloud.db.queries, id, null);
+  assert.ok(row);
+  const take = () => {
+    const operation = { id: randomUUID(), kind: 'delete', version: 1, serverId: id, input: {}, secrets: {} } as const;
+    const asked = { ...operation, projectId: row.project_id, userId: row.user_id, requestId: `req-${operation.id}` };
+    return cloud.db.transaction(async (trx) => {
+      await takeServer(trx, row, asked, Date.now());
+      await insertOperation(trx, asked, Date.now());
+    });
+  };
+  const [first, second] = await Promise.allSettled([take(), take()]);
+  assert.deepEqual([first.status, second.status], ['fulfilled', 'rejected']);
+  await cloud.waitFor('the server gone', async () => !(await findServer(cloud.db.queries, id, null)));
 });
 
 test('a snapshot and a delete at the same moment: whoever wins, nothing is stuck', async () => {
