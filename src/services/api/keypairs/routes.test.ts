@@ -124,6 +124,9 @@ test('a name that is taken is 409, and too many are 403', async () => {
   await create(api, { name: 'b', public_key: ED25519 });
   const third = await create(api, { name: 'c', public_key: ED25519 });
   assert.deepEqual([third.status, third.body.forbidden.message], [403, 'Quota exceeded, too many key pairs.']);
+  const wishes = ['p', 'q', 'r', 's'].map((name) => create(api, { name, public_key: ED25519 }, '2.1', 'mate'));
+  const statuses = (await Promise.all(wishes)).map(({ status }) => status);
+  assert.deepEqual(statuses.toSorted(), [200, 200, 403, 403], 'also when they come at the same moment');
 });
 
 test('from 2.35 on the list comes in pages', async () => {

@@ -1,6 +1,7 @@
 /** Key pairs: the SSH keys that new servers let in. They belong to the user. */
 import { createHash } from 'node:crypto';
 import { type TProperties, type TSchema, Type } from 'typebox';
+import type { Queries } from '#db/database.ts';
 import { countKeypairs, deleteKeypair, findKeypair, insertKeypair, listKeypairs } from '#db/repo/keypairs.ts';
 import type { KeypairRow } from '#db/tables/compute.ts';
 import { CloudError } from '#domain/errors.ts';
@@ -53,6 +54,11 @@ const PATH = '/v2.1/os-keypairs';
 
 export function keypairRoutes(deps: ApiDeps): Route[] {
   const { queries } = deps.db;
+  const checkQuota = async (db: Queries, userId: string) => {
+    const { keyPairs } = deps.quota;
+    if (keyPairs >= 0 && (await countKeypairs(db, userId)) >= keyPairs)
+      throw new CloudError('keypairQuotaExceeded', {});
+  };
   return [
     route({
       method: 'GET',
@@ -96,9 +102,8 @@ export function keypairRoutes(deps: ApiDeps): Route[] {
             reason: 'Cannot generate an x509 certificate here; give its public_key.',
           });
         }
-        if (deps.quota.keyPairs >= 0 && (await countKeypairs(queries, userId)) >= deps.quota.keyPairs) {
-          throw new CloudError('keypairQuotaExceeded', {});
-        }
+        // Before a pair is made, which costs far more than the question; again where it is written, for requests at once.
+        await checkQuota(queries, userId);
         const made = wanted.public_key === undefined ? await generateRsaPair('Generated-by-Nova') : null;
         const publicKey = made?.publicKey ?? wanted.public_key ?? '';
         const row: KeypairRow = {
@@ -110,7 +115,10 @@ export function keypairRoutes(deps: ApiDeps): Route[] {
           created_at: deps.now(),
         };
         try {
-          await insertKeypair(queries, row);
+          await deps.db.transaction(async (trx) => {
+            await checkQuota(trx, userId);
+            await insertKeypair(trx, row);
+          });
         } catch (error) {
           if (!deps.db.isUniqueViolation(error)) throw error;
           throw new CloudError('conflict', { reason: `Key pair '${row.name}' already exists.` });

@@ -68,6 +68,13 @@ test('between min_count and max_count as many are launched as the quota allows',
   assert.deepEqual(await refusal(api, { min_count: 3, max_count: 2 }), [400, 'min_count must be <= max_count']);
 });
 
+test('requests at the same moment do not share the last free place', async () => {
+  await using api = await apiHarness({ instances: 3 });
+  const answers = await Promise.all(Array.from({ length: 8 }, () => launch(api, {})));
+  assert.deepEqual(answers.map(({ status }) => status).toSorted(), [202, 202, 202, 403, 403, 403, 403, 403]);
+  assert.equal(await count(api), 3);
+});
+
 test('cores, memory and metadata have quotas too', async () => {
   await using api = await apiHarness({ cores: 3, ramMib: 5000 });
   assert.match((await refusal(api, { flavorRef: '4' }))[1], /^Quota exceeded for cores: Requested 4, /);

@@ -3,7 +3,7 @@ import { randomBytes, randomUUID } from 'node:crypto';
 import { type LaunchInput, VERSIONS } from '#contracts/operation-inputs.ts';
 import { findFlavor } from '#db/repo/flavors.ts';
 import { findKeypair } from '#db/repo/keypairs.ts';
-import { insertOperation } from '#db/repo/operations.ts';
+import { insertOperation, type NewOperation } from '#db/repo/operations.ts';
 import { insertServers, usageOf } from '#db/repo/servers.ts';
 import type { FlavorRow, KeypairRow, ServerRow } from '#db/tables/compute.ts';
 import { CloudError } from '#domain/errors.ts';
@@ -39,15 +39,11 @@ export async function acceptLaunch(
   checkUserData(wanted.user_data ?? null);
   const nics = nicsOf(wanted);
   const placement = placementOf(wanted, auth);
-  const usage = await usageOf(db.queries, auth.projectId);
-  const granted = checkQuota(deps, usage, flavor, count, Object.keys(wanted.metadata ?? {}).length);
+  const metadataCount = Object.keys(wanted.metadata ?? {}).length;
 
   const reservationId = `r-${randomBytes(4).toString('hex')}`;
   const createdAt = now();
-  const rows: ServerRow[] = [];
-  const accepted: { id: string; adminPass: string }[] = [];
-  const operations: Parameters<typeof insertOperation>[1][] = [];
-  for (let index = 0; index < granted; index++) {
+  const accept = (index: number, of: number) => {
     const row = rowOf({
       wanted,
       auth,
@@ -57,7 +53,7 @@ export async function acceptLaunch(
       nics: nics.map(() => ({ mac: newMac() })),
       reservationId,
       index,
-      of: granted,
+      of,
       createdAt,
     });
     const adminPass = wanted.adminPass ?? newPassword();
@@ -70,9 +66,7 @@ export async function acceptLaunch(
       ...placement,
       configDrive: configDriveFiles(row),
     };
-    rows.push(row);
-    accepted.push({ id: row.id, adminPass });
-    operations.push({
+    const operation: NewOperation = {
       id: row.operation_id ?? '',
       kind: 'create',
       version: VERSIONS.create,
@@ -82,14 +76,22 @@ export async function acceptLaunch(
       requestId: request.requestId,
       input,
       secrets: { adminPass },
-    });
-  }
-  await db.transaction(async (trx) => {
-    await insertServers(trx, rows);
-    for (const operation of operations) await insertOperation(trx, operation, createdAt);
+    };
+    return { row, operation, adminPass };
+  };
+  const servers = await db.transaction(async (trx) => {
+    // Counted where the servers are written: requests at the same moment do not share the last free place.
+    const granted = checkQuota(deps, await usageOf(trx, auth.projectId), flavor, count, metadataCount);
+    const accepted = Array.from({ length: granted }, (_, index) => accept(index, granted));
+    await insertServers(
+      trx,
+      accepted.map(({ row }) => row),
+    );
+    for (const { operation } of accepted) await insertOperation(trx, operation, createdAt);
+    return accepted.map(({ row, adminPass }) => ({ id: row.id, adminPass }));
   });
   deps.wakeOutbox();
-  return { reservationId, servers: accepted };
+  return { reservationId, servers };
 }
 
 function countOf(wanted: CreateServer): { min: number; max: number } {
