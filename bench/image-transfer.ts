@@ -22,7 +22,7 @@ export const imageTransfer: Benchmark = {
   name: 'image-transfer',
   async run({ quick, scratch, say }) {
     const size = (quick ? 256 : 1024) * MIB;
-    const rounds = quick ? 3 : 5;
+    const rounds = quick ? 2 : 4;
     const file = join(scratch, 'data.raw');
     await writeRandom(file, size);
     const rawDir = join(scratch, 'raw');

@@ -20,8 +20,8 @@ export const snapshot: Benchmark = {
       say(`a guest with ${dataMib} MiB of random data`);
       const guest = await prepareGuest(cloud, image, { diskGib: DISK_GIB, dataMib });
       try {
-        rows.push(...(await snapshotLatency(cloud, guest, { rounds: quick ? 3 : 5, scratch, say })));
-        rows.push(...(await snapshotThroughput(cloud, guest, { rounds: quick ? 3 : 7, say })));
+        rows.push(...(await snapshotLatency(cloud, guest, { rounds: quick ? 2 : 3, scratch, say })));
+        rows.push(...(await snapshotThroughput(cloud, guest, { rounds: quick ? 3 : 5, say })));
       } finally {
         guest.console.close();
         await cloud.removeServers([guest.id]);
