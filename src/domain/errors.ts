@@ -134,7 +134,7 @@ export class CloudError<Code extends ErrorCode = ErrorCode> extends Error {
 
   /** Rebuilds an error that came over the bus or out of the journal. An unknown code becomes `internal`. */
   static fromData(data: ErrorData): CloudError {
-    const code = data.code in ERRORS ? data.code : 'internal';
+    const code = Object.hasOwn(ERRORS, data.code) ? data.code : 'internal';
     // The parameters were checked by the constructor on the other side.
     const error = new CloudError(code, data.params as never);
     error.message = data.message;

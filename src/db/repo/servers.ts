@@ -1,5 +1,5 @@
 /** Queries of the servers table. */
-import type { Selectable } from 'kysely';
+import { type Expression, type Selectable, sql } from 'kysely';
 import type { VmState } from '#domain/instance/states.ts';
 import type { Queries } from '../database.ts';
 import type { ServerRow } from '../tables/compute.ts';
@@ -127,19 +127,31 @@ export async function listServers(db: Queries, filter: ServerFilter, page: Serve
       e.or(
         order.map(({ key, dir }, index) =>
           e.and([
-            ...order.slice(0, index).map((earlier) => e(earlier.key, '=', after[earlier.key] as string)),
-            e(key, dir === 'asc' ? '>' : '<', after[key] as string),
+            ...order.slice(0, index).map((earlier) => e(sortable(earlier.key), '=', sortValue(after, earlier.key))),
+            e(sortable(key), dir === 'asc' ? '>' : '<', sortValue(after, key)),
           ]),
         ),
       ),
     );
   }
-  for (const { key, dir } of order) query = query.orderBy(key, dir);
+  for (const { key, dir } of order) query = query.orderBy(sortable(key), dir);
   if (!filter.name) return query.limit(page.limit).execute();
   // The name filter is a regular expression, which no two engines have alike: it is applied to the rows.
   const rows = await query.limit(MAX_NAMES_MATCHED).execute();
   const matches = filter.name(rows.map((row) => row.name));
   return rows.filter((_, index) => matches[index]).slice(0, page.limit);
+}
+
+/** What an absent value counts as, so that engines agree where it stands and paging can begin after it. */
+const ABSENT: Partial<Record<ServerSortKey, string | number>> = { host: '', launched_at: 0 };
+
+function sortable(key: ServerSortKey): Expression<string | number> {
+  const absent = ABSENT[key];
+  return absent === undefined ? sql.ref(key) : sql`coalesce(${sql.ref(key)}, ${sql.lit(absent)})`;
+}
+
+function sortValue(row: ServerRow, key: ServerSortKey): string | number {
+  return row[key] ?? ABSENT[key] ?? '';
 }
 
 const MAX_NAMES_MATCHED = 10_000;

@@ -78,9 +78,8 @@ async function createImage(
   const operationId = await acceptOn(deps, request, row, { kind: 'createImage', version: VERSIONS.createImage, input });
   // Clients look at the image as soon as they have the answer, so it must exist by then.
   await deps.conductor.awaitStep({ operationId, step: RESERVE_IMAGE });
-  const imageUrl = new URL(`/image/v2/images/${imageId}`, request.base).href;
   if (request.version >= 45) return { body: { image_id: imageId } };
-  return { headers: { location: imageUrl } };
+  return { headers: { location: `${request.base.replace(/\/compute$/, '')}/image/v2/images/${imageId}` } };
 }
 
 const MAX_CONSOLE_BYTES = 102_400;
