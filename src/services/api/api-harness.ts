@@ -52,6 +52,8 @@ export interface ApiHarness extends AsyncDisposable {
   readonly images: Map<string, object>;
   /** What every host's console shows. */
   consoleText: string;
+  /** True: transactions begin a turn of the event loop later, as on a database that is not in this process. */
+  slowTransactions: boolean;
   /** `path` is below `/compute/v2.1`. */
   call(who: Caller, method: string, path: string, asked?: Asked): Promise<Reply>;
   /** Writes a server of demo's project with these columns; answers its id. */
@@ -65,9 +67,13 @@ export async function apiHarness(quota: Partial<Quota> = {}): Promise<ApiHarness
   await ensureDefaultFlavors(db, true, START);
   const log = openLogs({ level: 'silent', to: 'stderr' }).of('nova-api');
   const images = new Map<string, object>([[IMAGE, imageRecord({})]]);
-  const harness = { clock: START, consoleText: '' };
+  const harness = { clock: START, consoleText: '', slowTransactions: false };
+  const transaction: Database['transaction'] = async (work) => {
+    if (harness.slowTransactions) await new Promise((resolve) => setImmediate(resolve));
+    return db.transaction(work);
+  };
   const deps = {
-    db,
+    db: { ...db, transaction },
     // Stand-ins with the methods that the API calls.
     rpc: { client: () => ({ consoleOutput: async () => ({ output: harness.consoleText }) }) },
     conductor: { awaitStep: async () => ({}) },

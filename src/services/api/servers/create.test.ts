@@ -70,6 +70,7 @@ test('between min_count and max_count as many are launched as the quota allows',
 
 test('requests at the same moment do not share the last free place', async () => {
   await using api = await apiHarness({ instances: 3 });
+  api.slowTransactions = true;
   const answers = await Promise.all(Array.from({ length: 8 }, () => launch(api, {})));
   assert.deepEqual(answers.map(({ status }) => status).toSorted(), [202, 202, 202, 403, 403, 403, 403, 403]);
   assert.equal(await count(api), 3);
