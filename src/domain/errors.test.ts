@@ -58,7 +58,6 @@ test('an error survives the way over the bus, and an unknown one becomes interna
   assert.equal(CloudError.fromData({ ...error.toData(), code: 'nothing' as ErrorCode }).code, 'internal');
 });
 
-// `fromData` asks with `in`, which also finds what every object has.
 test('a code that every object has as a property is unknown too', () => {
   const data = new CloudError('malformedBody', {}).toData();
   for (const code of ['toString', '__proto__'])
