@@ -47,7 +47,7 @@ export class RpcServer {
       this.#memory.cancel(envelope);
       return;
     }
-    if (Date.now() > envelope.deadline) return;
+    if (Date.now() >= envelope.deadline) return;
     await this.#answer(envelope);
   }
 

@@ -95,14 +95,10 @@ function groupCommitTests(open: OpenDatabase): void {
   test('pieces that wait together share one commit', async () => {
     const db = await open();
     let commits = 0;
-    const counted: Database = {
-      ...db,
-      transaction: (work) => {
-        commits += 1;
-        return db.transaction(work);
-      },
-    };
-    const commit = groupCommit(counted);
+    const commit = groupCommit((work) => {
+      commits += 1;
+      return db.transaction(work);
+    });
     await Promise.all(['a', 'b', 'c'].map((id) => commit((trx) => addMessage(trx, id))));
     assert.deepEqual([await messages(db), commits], [['a', 'b', 'c'], 1]);
     await commit((trx) => addMessage(trx, 'd'));
@@ -112,7 +108,7 @@ function groupCommitTests(open: OpenDatabase): void {
 
   test('a piece whose guard says no does not touch the others', async () => {
     const db = await open();
-    const commit = groupCommit(db);
+    const { commit } = db;
     const lost = async () => {
       throw new LeaseLost('not yours');
     };
@@ -131,7 +127,7 @@ function groupCommitTests(open: OpenDatabase): void {
 
   test('a piece that fails half-way is rolled back alone', async () => {
     const db = await open();
-    const commit = groupCommit(db);
+    const { commit } = db;
     let tries = 0;
     const results = await Promise.allSettled([
       commit((trx) => addMessage(trx, 'a')),

@@ -20,6 +20,11 @@ export interface Database {
   /** Runs `work` in one transaction; commits when it resolves, rolls back when it throws. */
   transaction<Result>(work: (trx: Transaction<Schema>) => Promise<Result>): Promise<Result>;
   /**
+   * The same for work that often comes in numbers: what waits at the same moment shares one transaction and its commit.
+   * Work that throws may be run a second time, alone.
+   */
+  commit<Result>(work: (trx: Transaction<Schema>) => Promise<Result>): Promise<Result>;
+  /**
    * Names the state of the record: as long as it stays the same, every query answers the same. Null where that cannot
    * be known. Moves with what is not committed yet, so take it before reading, not after.
    */

@@ -19,13 +19,13 @@ interface Waiting {
 
 const MAX_GROUP = 128;
 
-export function groupCommit(db: Database): <Result>(work: Work<Result>) => Promise<Result> {
+export function groupCommit(transaction: Database['transaction']): Database['commit'] {
   let waiting: Waiting[] = [];
   let running = false;
 
   const runGroup = async (group: readonly Waiting[]) => {
     const settle: (() => void)[] = [];
-    await db.transaction(async (trx) => {
+    await transaction(async (trx) => {
       for (const { work, resolve, reject } of group) {
         try {
           const value = await work(trx);

@@ -18,6 +18,7 @@ import {
   SqliteQueryCompiler,
 } from 'kysely';
 import type { Database, Schema } from './database.ts';
+import { groupCommit } from './group-commit.ts';
 import { migrate } from './migrate.ts';
 
 const PRAGMAS = `
@@ -47,9 +48,11 @@ export async function openSqlite(path: string): Promise<Database> {
   };
   const queries = new Kysely<Schema>({ dialect: dialect(opened) });
   await migrate(queries);
+  const transaction: Database['transaction'] = (work) => queries.transaction().execute(work);
   return {
     queries,
-    transaction: (work) => queries.transaction().execute(work),
+    transaction,
+    commit: groupCommit(transaction),
     revision: () => revision(),
     isUniqueViolation: (error) => {
       const code = (error as { errcode?: number }).errcode;

@@ -13,12 +13,12 @@ import {
   LeaseLost,
 } from '#journal/store.ts';
 import type { Database, Schema } from '../database.ts';
-import { groupCommit } from '../group-commit.ts';
 import type { OperationRow } from '../tables/journal.ts';
+import { removeMessages } from './operations.ts';
 import { changeServer, type ServerPatch } from './servers.ts';
 
 export function journalStore(db: Database, now: () => number = Date.now): JournalStore {
-  const commit = groupCommit(db);
+  const { commit } = db;
 
   /** The fence check, and the operation's own change. Zero rows: another owner has it, and nothing is written. */
   const guarded = async (
@@ -75,6 +75,11 @@ export function journalStore(db: Database, now: () => number = Date.now): Journa
             .executeTakeFirst();
           if (row) claimed.push(leased(row));
         }
+        // Whoever holds an operation needs no message about it.
+        await removeMessages(
+          trx,
+          claimed.map((operation) => operation.id),
+        );
         return claimed;
       });
     },

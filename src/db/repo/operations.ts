@@ -1,5 +1,4 @@
 /** Queries of operations as others than the journal's engine see them: accepting, showing, cancelling, resuming. */
-import { randomUUID } from 'node:crypto';
 import { sql } from 'kysely';
 import { CloudError } from '#domain/errors.ts';
 import { TRANSITIONS, type Transition } from '#domain/instance/states.ts';
@@ -49,7 +48,7 @@ export async function insertOperation(trx: Queries, operation: NewOperation, now
   await trx
     .insertInto('outbox')
     .values({
-      id: randomUUID(),
+      id: operation.id,
       message: JSON.stringify({ operationId: operation.id, requestId: operation.requestId } satisfies OutboxMessage),
       created_at: now,
     })
@@ -187,14 +186,12 @@ export interface OutboxMessage {
 }
 
 /** Messages that wait to be sent, oldest first. */
-export async function waitingMessages(
-  db: Queries,
-  limit: number,
-): Promise<(OutboxMessage & { readonly id: string })[]> {
-  const rows = await db.selectFrom('outbox').select(['id', 'message']).orderBy('created_at').limit(limit).execute();
-  return rows.map((row) => ({ id: row.id, ...(JSON.parse(row.message) as OutboxMessage) }));
+export async function waitingMessages(db: Queries, limit: number): Promise<OutboxMessage[]> {
+  const rows = await db.selectFrom('outbox').select('message').orderBy('created_at').limit(limit).execute();
+  return rows.map((row) => JSON.parse(row.message) as OutboxMessage);
 }
 
+/** Removes the messages about these operations. */
 export async function removeMessages(db: Queries, ids: readonly string[]): Promise<void> {
   if (ids.length > 0)
     await db

@@ -5,6 +5,7 @@
 import { randomUUID } from 'node:crypto';
 import type { FastifyInstance } from 'fastify';
 import type { Database } from '#db/database.ts';
+import { groupCommit } from '#db/group-commit.ts';
 import { insertServers } from '#db/repo/servers.ts';
 import { openSqlite } from '#db/sqlite.ts';
 import type { ServerRow } from '#db/tables/compute.ts';
@@ -73,7 +74,7 @@ export async function apiHarness(quota: Partial<Quota> = {}): Promise<ApiHarness
     return db.transaction(work);
   };
   const deps = {
-    db: { ...db, transaction },
+    db: { ...db, transaction, commit: groupCommit(transaction) },
     // Stand-ins with the methods that the API calls.
     rpc: { client: () => ({ consoleOutput: async () => ({ output: harness.consoleText }) }) },
     conductor: { awaitStep: async () => ({}) },

@@ -53,7 +53,7 @@ export function hostRegistry(
       return { deleted };
     },
     async heartbeat({ host }) {
-      await markSeen(db.queries, [host], now());
+      await db.commit((trx) => markSeen(trx, [host], now()));
       return {};
     },
   };

@@ -1,16 +1,17 @@
 /**
  * Sends what the outbox holds. A message was written in the transaction that accepted an operation, so it cannot be
- * lost; it may be sent twice, which its receiver expects.
+ * lost; it goes in the transaction in which a conductor takes the operation, and is sent again until then.
  */
 import type { Client } from '#bus/rpc.ts';
 import type { conductorContract } from '#contracts/conductor.ts';
 import type { Database } from '#db/database.ts';
-import { removeMessages, waitingMessages } from '#db/repo/operations.ts';
+import { waitingMessages } from '#db/repo/operations.ts';
 import { withContext } from '#observe/context.ts';
 import type { Log } from '#observe/log.ts';
 
 const LOOK_EVERY_MS = 1_000;
-const BATCH = 100;
+const BATCH = 500;
+const AGAIN_AFTER_MS = 5_000;
 
 export class OutboxRelay {
   readonly #db: Database;
@@ -19,6 +20,8 @@ export class OutboxRelay {
   #running: Promise<void> | undefined;
   #again = false;
   #timer: NodeJS.Timeout | undefined;
+  /** When each message that still waits was sent. */
+  #sent = new Map<string, number>();
 
   constructor(options: {
     readonly db: Database;
@@ -58,17 +61,18 @@ export class OutboxRelay {
   }
 
   async #drain(): Promise<void> {
-    for (;;) {
-      const messages = await waitingMessages(this.#db.queries, BATCH);
-      if (messages.length === 0) return;
-      for (const { operationId, requestId } of messages) {
-        await withContext({ requestId, operationId }, () => this.#conductor.operationReady({ operationId }));
-      }
-      await removeMessages(
-        this.#db.queries,
-        messages.map(({ id }) => id),
-      );
-      if (messages.length < BATCH) return;
+    const now = Date.now();
+    const waiting = await waitingMessages(this.#db.queries, BATCH);
+    const due = waiting.filter(({ operationId }) => now - (this.#sent.get(operationId) ?? 0) > AGAIN_AFTER_MS);
+    for (const { operationId, requestId } of due) {
+      await withContext({ requestId, operationId }, () => this.#conductor.operationReady({ operationId }));
     }
+    const sentNow = new Set(due.map(({ operationId }) => operationId));
+    this.#sent = new Map(
+      waiting.map(({ operationId }) => [
+        operationId,
+        sentNow.has(operationId) ? now : (this.#sent.get(operationId) ?? now),
+      ]),
+    );
   }
 }

@@ -7,7 +7,6 @@ import type { Rpc } from '#bus/rpc.ts';
 import type { InputOf } from '#contracts/contract.ts';
 import { schedulerContract } from '#contracts/scheduler.ts';
 import type { Database, Queries } from '#db/database.ts';
-import { groupCommit } from '#db/group-commit.ts';
 import {
   findAllocation,
   findHost,
@@ -58,7 +57,6 @@ export class Scheduler {
   readonly #index = new HostIndex(spread);
   readonly #now: () => number;
   readonly #ratios: AllocationRatios;
-  readonly #commit: ReturnType<typeof groupCommit>;
   /** Claims under way, by server: a release that came later must not overtake one. */
   readonly #claims = new Map<string, Promise<unknown>>();
   #refreshedAt = Number.NEGATIVE_INFINITY;
@@ -67,7 +65,6 @@ export class Scheduler {
     this.#options = options;
     this.#now = options.now ?? Date.now;
     this.#ratios = options.ratios ?? DEFAULT_RATIOS;
-    this.#commit = groupCommit(options.db);
   }
 
   /** Answers the scheduler's contract. */
@@ -119,7 +116,16 @@ export class Scheduler {
         log.info({ reason: picked.reason, ms }, 'no valid host');
         throw new CloudError('noValidHost', { reason: picked.reason });
       }
-      const claim = await this.#commit((trx) => this.#claim(trx, request, (picked.host as HostState).name));
+      const { host } = picked;
+      // Seen as taken at once: whoever picks before the claim is committed shall look elsewhere.
+      this.#index.set(booked(host, request));
+      let claim: Claim;
+      try {
+        claim = await db.commit((trx) => this.#claim(trx, request, host.name));
+      } catch (error) {
+        this.#index.set(host);
+        throw error;
+      }
       if (claim.host) this.#index.set(claim.host);
       if (claim.type === 'claimed') {
         logHop(log, {
@@ -130,13 +136,13 @@ export class Scheduler {
         });
         return { host: claim.host.name, availabilityZone: claim.host.availabilityZone, considered: picked.considered };
       }
-      if (!claim.host) excluded.add(picked.host.name);
+      if (!claim.host) excluded.add(host.name);
     }
   }
 
   async releaseHost(serverId: string): Promise<Record<string, never>> {
     await this.#claims.get(serverId);
-    const host = await this.#commit((trx) => removeAllocation(trx, serverId));
+    const host = await this.#options.db.commit((trx) => removeAllocation(trx, serverId));
     if (host !== null) await this.#look(host);
     return {};
   }
@@ -151,7 +157,7 @@ export class Scheduler {
     // The same request may have come twice and be on its way here already.
     if (await findAllocation(trx, request.serverId)) return { type: 'stale', host: state };
     const { vcpus, memoryMib, diskGib } = request.resources;
-    const booked = await insertAllocation(
+    const isBooked = await insertAllocation(
       trx,
       {
         server_id: request.serverId,
@@ -163,16 +169,8 @@ export class Scheduler {
       },
       row.generation,
     );
-    if (!booked) return { type: 'stale', host: state };
-    const { used } = state;
-    return {
-      type: 'claimed',
-      host: {
-        ...state,
-        generation: row.generation + 1,
-        used: { vcpus: used.vcpus + vcpus, memoryMib: used.memoryMib + memoryMib, diskGib: used.diskGib + diskGib },
-      },
-    };
+    if (!isBooked) return { type: 'stale', host: state };
+    return { type: 'claimed', host: { ...booked(state, request), generation: row.generation + 1 } };
   }
 
   async #look(name: string): Promise<void> {
@@ -187,4 +185,17 @@ export class Scheduler {
     this.#index.replaceAll(hosts.map((row) => hostState(row, usage.get(row.name) ?? NO_USAGE, this.#ratios)));
     this.#refreshedAt = this.#now();
   }
+}
+
+/** The host with the request's share taken. */
+function booked(host: HostState, { resources }: PlacementRequest): HostState {
+  const { used } = host;
+  return {
+    ...host,
+    used: {
+      vcpus: used.vcpus + resources.vcpus,
+      memoryMib: used.memoryMib + resources.memoryMib,
+      diskGib: used.diskGib + resources.diskGib,
+    },
+  };
 }

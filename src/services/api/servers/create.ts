@@ -82,7 +82,7 @@ export async function acceptLaunch(
     };
     return { row, operation, adminPass };
   };
-  const servers = await db.transaction(async (trx) => {
+  const servers = await db.commit(async (trx) => {
     // Counted where the servers are written: requests at the same moment do not share the last free place.
     const granted = checkQuota(deps, await usageOf(trx, auth.projectId), flavor, count, metadataCount);
     const accepted = Array.from({ length: granted }, (_, index) => accept(index, granted));

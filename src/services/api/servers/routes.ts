@@ -184,7 +184,7 @@ export async function acceptOn(
     requestId: request.requestId,
     secrets: {},
   };
-  await deps.db.transaction(async (trx) => {
+  await deps.db.commit(async (trx) => {
     await takeServer(trx, row, operation, now);
     await insertOperation(trx, operation, now);
   });

@@ -22,6 +22,8 @@ import { terminator, volumeDescriptor } from './iso9660-volume.ts';
 
 const SYSTEM_SECTORS = 16;
 const DESCRIPTORS = 3;
+/** Zeros behind everything, as mkisofs writes them: busybox' findfs and others read further than a small image is long. */
+const PADDING_SECTORS = 150;
 /** Joliet has 16 characters for it. */
 const LABEL = /^[A-Za-z0-9._-]{1,16}$/;
 const MAX_BYTES = 64 * 2 ** 20;
@@ -65,6 +67,7 @@ export function isoImage({ label, files, now }: IsoContents): Buffer {
   const sides = [PRIMARY, JOLIET].map((naming) => sideOf(naming, root, take));
   const extensionSector = take(1);
   const contents = contentsOf(root, take);
+  take(PADDING_SECTORS);
   if (sectors * SECTOR > MAX_BYTES) {
     throw new DriverError('bad_spec', `ISO image: ${sectors * SECTOR} bytes needed; there may be ${MAX_BYTES}`);
   }
