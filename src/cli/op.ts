@@ -62,7 +62,7 @@ export async function abandon(id: string, options: Options): Promise<void> {
   await withRecord(options, async (db) => {
     const row = await known(db, id);
     if (!(await db.transaction((trx) => abandonOperation(trx, id, Date.now())))) throw notStuck(row);
-    process.stdout.write(`operation ${id} is abandoned; server ${row.server_id} is in ERROR\n`);
+    process.stdout.write(`operation ${id} is abandoned; what it left behind of server ${row.server_id} is yours\n`);
   });
 }
 

@@ -6,16 +6,9 @@ import { ConfigDrive, GuestStateName, Id, Nic, Nothing } from './guest.ts';
 const OneServer = Type.Object({ serverId: Id });
 
 export const computeContract = contract('compute', {
-  fetchImage: {
+  createGuest: {
     kind: 'job',
     timeout: 'normal',
-    input: Type.Object({ imageId: Id }),
-    output: Type.Object({ virtualSizeBytes: Type.Integer(), cached: Type.Boolean() }),
-    doc: 'Makes sure that the image is in the host’s cache; one download however many ask.',
-  },
-  createGuest: {
-    kind: 'call',
-    timeout: 'slow',
     input: Type.Object({
       serverId: Id,
       name: Type.String(),
@@ -29,7 +22,7 @@ export const computeContract = contract('compute', {
       configDrive: Type.Union([ConfigDrive, Type.Null()]),
     }),
     output: Nothing,
-    doc: 'Makes the guest’s files: the disk over the cached image, and the config drive.',
+    doc: 'Makes the guest’s files: the disk over the image, which is fetched into the host’s cache if it is not there, and the config drive.',
   },
   startGuest: {
     kind: 'call',

@@ -38,17 +38,11 @@ export const launch = defineOperation('create', { version: VERSIONS.create, inpu
     },
     unrecord: { host: null },
   })
-  .step('fetchImage', {
-    doc: 'Gets the image into the host’s cache.',
+  .step('createGuest', {
+    doc: 'Makes the guest’s disk and config drive, after fetching the image if the host does not have it.',
     task: 'block_device_mapping',
     deadlineMs: 3_600_000,
-    do: ({ ports, outputs, input, key, signal, onProgress }) =>
-      ports.compute(outputs.schedule.host).fetchImage({ imageId: input.imageId }, { key, signal, onProgress }),
-  })
-  .step('createGuest', {
-    doc: 'Makes the guest’s disk and config drive.',
-    task: 'block_device_mapping',
-    do: ({ ports, outputs, input, secrets, serverId, key, signal }) =>
+    do: ({ ports, outputs, input, secrets, serverId, key, signal, onProgress }) =>
       ports.compute(outputs.schedule.host).createGuest(
         {
           serverId,
@@ -60,7 +54,7 @@ export const launch = defineOperation('create', { version: VERSIONS.create, inpu
           nics: input.nics,
           configDrive: withPassword(input.configDrive, secrets),
         },
-        { key, signal },
+        { key, signal, onProgress },
       ),
     undo: async ({ ports, outputs, serverId, signal }) => {
       await ports.compute(outputs.schedule.host).destroyGuest({ serverId }, { signal });

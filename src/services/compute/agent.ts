@@ -13,7 +13,7 @@ import { CONTRACT_VERSION, type InputOf } from '#contracts/contract.ts';
 import { CloudError } from '#domain/errors.ts';
 import type { Log } from '#observe/log.ts';
 import type { Backups } from './backups.ts';
-import type { Driver, GuestStatus } from './driver/driver.ts';
+import type { Driver, GuestStatus, JobControl } from './driver/driver.ts';
 import { DriverError } from './driver/driver-error.ts';
 import type { ImageCache } from './image-cache.ts';
 import { Serial } from './serial.ts';
@@ -104,13 +104,9 @@ export class ComputeAgent {
 
   /** The contract's methods. What a driver throws becomes an error of the catalogue. */
   #handlers(): Handlers<typeof computeContract> {
-    const { driver, cache, backups } = this.#options;
+    const { driver, backups } = this.#options;
     return speakingCatalogue<Handlers<typeof computeContract>>({
-      fetchImage: async ({ imageId }, { signal, onProgress }) => {
-        const { virtualSizeBytes, cached } = await cache.fetch(imageId, signal, onProgress);
-        return { virtualSizeBytes, cached };
-      },
-      createGuest: (input, { signal }) => this.#serial.run(input.serverId, () => this.#create(input, signal)),
+      createGuest: (input, control) => this.#serial.run(input.serverId, () => this.#create(input, control)),
       startGuest: ({ serverId }) =>
         this.#serial.run(serverId, async () => {
           await driver.start(serverId);
@@ -136,9 +132,9 @@ export class ComputeAgent {
     });
   }
 
-  async #create(input: CreateGuest, signal: AbortSignal): Promise<Record<string, never>> {
+  async #create(input: CreateGuest, { signal, onProgress }: JobControl): Promise<Record<string, never>> {
     const { driver, cache, instancesDir, linkDir } = this.#options;
-    const image = await cache.fetch(input.imageId, signal, () => {});
+    const image = await cache.fetch(input.imageId, signal, onProgress);
     const dir = join(instancesDir, input.serverId);
     await mkdir(dir, { recursive: true });
     if (linkDir !== null) await ensure(symlink(dir, join(linkDir, input.serverId)));
