@@ -4,8 +4,9 @@
  */
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { guestImagePath } from '#cli/demo/guest-image.ts';
 import { startScript } from './lib/child.ts';
-import { type BenchCloud, guestImage, startCloud } from './lib/cloud.ts';
+import { type BenchCloud, startCloud } from './lib/cloud.ts';
 import { exchange } from './lib/http.ts';
 import { LOAD_HOW, requestsPerSecond } from './lib/load.ts';
 import type { Benchmark, Row } from './lib/row.ts';
@@ -35,7 +36,7 @@ export const apiThroughput: Benchmark = {
 };
 
 async function fill(cloud: BenchCloud): Promise<void> {
-  const image = await cloud.addImage(guestImage(), 'guest', 'qcow2');
+  const image = await cloud.addImage(guestImagePath(), 'guest', 'qcow2');
   await cloud.launchActive(image, { name: 'web' }); // brings the image to the host
   await cloud.launch(image, { count: SERVERS - 1, name: 'web' });
   const { body } = await cloud.request<{ servers: { id: string }[] }>('GET', '/compute/v2.1/servers');

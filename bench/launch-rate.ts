@@ -6,7 +6,8 @@
 import { open } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
-import { type BenchCloud, guestImage, startCloud } from './lib/cloud.ts';
+import { guestImagePath } from '#cli/demo/guest-image.ts';
+import { type BenchCloud, startCloud } from './lib/cloud.ts';
 import type { Benchmark, Row } from './lib/row.ts';
 import { duration, median, most, perSecond, timed } from './lib/stats.ts';
 
@@ -26,7 +27,7 @@ export const launchRate: Benchmark = {
     const singles: number[] = [];
     const syncs: number[] = [];
     try {
-      const image = await cloud.addImage(guestImage(), 'guest', 'qcow2');
+      const image = await cloud.addImage(guestImagePath(), 'guest', 'qcow2');
       say('the image on every host');
       // One after the other: the emptiest host is preferred, so each of them gets one.
       const first: string[] = [];

@@ -5,11 +5,12 @@
 import { spawn } from 'node:child_process';
 import { copyFile, mkdir, readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
+import { guestImagePath } from '#cli/demo/guest-image.ts';
 import type { GuestSpec } from '#services/compute/driver/driver.ts';
 import { FILES, qemuArgv } from '#services/compute/driver/qemu/argv.ts';
 import { QmpClient } from '#services/compute/driver/qemu/qmp/client.ts';
 import { output, tracked } from './lib/child.ts';
-import { type BenchCloud, guestImage, startCloud } from './lib/cloud.ts';
+import { type BenchCloud, startCloud } from './lib/cloud.ts';
 import type { Benchmark } from './lib/row.ts';
 import { durations, median, timed } from './lib/stats.ts';
 
@@ -23,7 +24,7 @@ export const launch: Benchmark = {
     const ours: number[] = [];
     const bare: number[] = [];
     try {
-      const image = await cloud.addImage(guestImage(), 'guest', 'qcow2');
+      const image = await cloud.addImage(guestImagePath(), 'guest', 'qcow2');
       const model = await prepare(cloud, image, join(scratch, 'model'));
       for (let round = 0; round < rounds; round++) {
         say(`launch ${round + 1} of ${rounds}`);

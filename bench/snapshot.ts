@@ -1,6 +1,7 @@
 /** Snapshots of a real guest with data on its disk: what the guest feels of it, and how fast it is. One guest for all rows. */
 import { join } from 'node:path';
-import { guestImage, startCloud } from './lib/cloud.ts';
+import { guestImagePath } from '#cli/demo/guest-image.ts';
+import { startCloud } from './lib/cloud.ts';
 import { prepareGuest } from './lib/guest.ts';
 import type { Benchmark, Row } from './lib/row.ts';
 import { pausePoint, snapshotLatency } from './snapshot-latency.ts';
@@ -16,7 +17,7 @@ export const snapshot: Benchmark = {
     const cloud = await startCloud(dir, { driver: 'qemu' });
     const rows: Row[] = [];
     try {
-      const image = await cloud.addImage(guestImage(), 'guest', 'qcow2');
+      const image = await cloud.addImage(guestImagePath(), 'guest', 'qcow2');
       say(`a guest with ${dataMib} MiB of random data`);
       const guest = await prepareGuest(cloud, image, { diskGib: DISK_GIB, dataMib });
       try {

@@ -5,7 +5,8 @@
  */
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
-import { type BenchCloud, guestImage, logIn, startCloud } from './lib/cloud.ts';
+import { guestImagePath } from '#cli/demo/guest-image.ts';
+import { type BenchCloud, logIn, startCloud } from './lib/cloud.ts';
 import { LOAD_HOW, requestsPerSecond } from './lib/load.ts';
 import type { Benchmark, Row } from './lib/row.ts';
 import { duration, median, perSecond, timed } from './lib/stats.ts';
@@ -55,7 +56,7 @@ async function reading(cloud: BenchCloud, samples: number, seconds: number): Pro
   const rate = async (path: string) => perSecond(await requestsPerSecond(cloud.url + path, cloud.headers, seconds));
   const token = await p50(() => logIn(cloud.dir, cloud.url));
   const emptyRate = await rate(list);
-  const image = await cloud.addImage(guestImage(), 'guest', 'qcow2');
+  const image = await cloud.addImage(guestImagePath(), 'guest', 'qcow2');
   const { id } = await cloud.launchActive(image);
   await cloud.launch(image, { count: SERVERS - 1 });
   const { body } = await cloud.request<{ servers: { id: string }[] }>('GET', '/compute/v2.1/servers');
@@ -73,7 +74,7 @@ async function reading(cloud: BenchCloud, samples: number, seconds: number): Pro
 }
 
 async function changing(cloud: BenchCloud, rounds: number, say: (text: string) => void): Promise<Row[]> {
-  const image = await cloud.addImage(guestImage(), 'guest', 'qcow2');
+  const image = await cloud.addImage(guestImagePath(), 'guest', 'qcow2');
   const times = { accepted: [] as number[], create: [] as number[], snapshot: [] as number[], remove: [] as number[] };
   for (let round = 0; round < rounds; round++) {
     say(`operations, round ${round + 1} of ${rounds}`);

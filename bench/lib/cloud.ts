@@ -1,8 +1,7 @@
 /**
  * A cloud to measure: `bin/micronova up` in a process of its own, spoken to through its public API as anybody would.
  */
-import { createReadStream, existsSync, readFileSync, statSync } from 'node:fs';
-import { homedir } from 'node:os';
+import { createReadStream, readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { load } from 'js-yaml';
@@ -184,13 +183,4 @@ export async function logIn(dir: string, url: string): Promise<string> {
   const token = response.headers['x-subject-token'];
   if (typeof token !== 'string') throw new Error(`log in: ${response.status} ${response.text}`);
   return token;
-}
-
-/** The guest image that `tools/setup.sh` has built. */
-export function guestImage(): string {
-  const { MICRONOVA_CACHE, XDG_CACHE_HOME } = process.env;
-  const base = XDG_CACHE_HOME || join(homedir(), '.cache');
-  const candidates = [MICRONOVA_CACHE, join(base, 'micronova'), join(ROOT, '.cache/micronova')];
-  for (const dir of candidates) if (dir && existsSync(join(dir, 'guest.qcow2'))) return join(dir, 'guest.qcow2');
-  throw new Error('there is no guest image: run tools/setup.sh');
 }

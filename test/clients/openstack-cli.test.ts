@@ -6,8 +6,9 @@ import assert from 'node:assert/strict';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
+import { guestImagePath } from '../../src/cli/demo/guest-image.ts';
 import { type TestCloud, testCloud } from '../cloud.ts';
-import { guestImage, needClients, Programs } from './programs.ts';
+import { needClients, Programs } from './programs.ts';
 
 const PUBLIC_KEY = 'ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAILWOUYtmDCyAZlhJVnJvIKS8QjjzH5uPbyhK/mp3d3nN me@example';
 
@@ -27,7 +28,7 @@ test('the openstack command does what the tutorial says', { timeout: 120_000 }, 
 });
 
 async function images(programs: Programs, cloud: TestCloud): Promise<void> {
-  const file = guestImage();
+  const file = guestImagePath();
   const options = ['--disk-format', 'qcow2', '--container-format', 'bare', '--property', 'os_distro=tinyguest'];
   const created = await programs.json('image', 'create', '--file', file, ...options, 'guest');
   const saved = join(cloud.data, 'saved.qcow2');

@@ -1,7 +1,5 @@
 /** The clients that people really use, unchanged, as Debian ships them; installed when they are not there. */
 import { execFile, spawnSync } from 'node:child_process';
-import { existsSync } from 'node:fs';
-import { homedir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 
@@ -21,14 +19,6 @@ export function needClients(): void {
     throw new Error(
       `python3-openstackclient is not there and cannot be installed: ${setup.stderr.trim().split('\n').at(-1)}`,
     );
-}
-
-/** The guest that boots in seconds. Throws one clear line when it was not built. */
-export function guestImage(): string {
-  const cache = process.env.XDG_CACHE_HOME ?? join(homedir(), '.cache');
-  const path = process.env.MICRONOVA_GUEST_IMAGE ?? join(cache, 'micronova', 'guest.qcow2');
-  if (!existsSync(path)) throw new Error(`there is no guest image at ${path}; tools/setup.sh builds it`);
-  return path;
 }
 
 /** A data folder's cloud, as its clients are told of it. */

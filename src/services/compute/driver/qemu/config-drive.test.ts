@@ -3,18 +3,18 @@
 import assert from 'node:assert/strict';
 import { createHash, randomBytes } from 'node:crypto';
 import { mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
-import { homedir, tmpdir } from 'node:os';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, test } from 'node:test';
 import { gzipSync } from 'node:zlib';
+import { guestImagePath } from '../../../../cli/demo/guest-image.ts';
 import { openSerial } from '../../../../cli/serial-console.ts';
 import type { ConfigDrive } from '../driver.ts';
 import { writeConfigDrive } from './config-drive.ts';
 import { readIso } from './iso9660-reader.ts';
 import { qemuDriver } from './qemu-driver.ts';
 
-const cache = process.env.XDG_CACHE_HOME ?? join(homedir(), '.cache');
-const IMAGE = process.env.MICRONOVA_GUEST_IMAGE ?? join(cache, 'micronova', 'guest.qcow2');
+const IMAGE = guestImagePath();
 const ID = '0d6cbd68-4d0e-4d3f-8f29-5f3f6a3c0003';
 const PASSWORD = 'correct-horse';
 const USER_DATA = gzipSync('#!/bin/sh\necho hello\n');

@@ -7,11 +7,12 @@ import assert from 'node:assert/strict';
 import { execFile, spawn } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { appendFile, mkdir, mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
-import { homedir, tmpdir } from 'node:os';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, test } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
 import { promisify } from 'node:util';
+import { guestImagePath } from '#cli/demo/guest-image.ts';
 import { openSerial, type SerialConsole } from '../../../../cli/serial-console.ts';
 import { childAt, driverConformance, processesIn, until } from '../conformance.ts';
 import type { Driver, GuestEvent, GuestSpec, JobControl } from '../driver.ts';
@@ -20,11 +21,7 @@ import { qemuDriver } from './qemu-driver.ts';
 import { QmpClient } from './qmp/client.ts';
 
 const run = promisify(execFile);
-const cache = process.env.XDG_CACHE_HOME ?? join(homedir(), '.cache');
-const IMAGE = process.env.MICRONOVA_GUEST_IMAGE ?? join(cache, 'micronova', 'guest.qcow2');
-if (!existsSync(IMAGE)) {
-  throw new Error(`No guest image at ${IMAGE}: build it with guest-image/build.sh, or set MICRONOVA_GUEST_IMAGE`);
-}
+const IMAGE = guestImagePath();
 
 const PASSWORD = 'correct-horse';
 const ID = '0d6cbd68-4d0e-4d3f-8f29-5f3f6a3c0001';
