@@ -23,7 +23,13 @@ const GROUPS: readonly Group[] = [
 ];
 
 /** Lines that tests print for the summary: how many kill points were tried, how many requests were sent. */
-const WORTH_REPEATING = /^(?:# )?((?:kill points|fuzz|sequences|openstack):? .*)$/;
+const WORTH_REPEATING = /^((?:kill points|seed \d+): .*)$/;
+
+/** What the summary says again of a line: a figure worth repeating, or a test that was skipped or is yet to be. */
+function noteIn(line: string): string | undefined {
+  const skipped = /^[﹣⚠] (.*?) \([\d.]+ms\)(.*)$/.exec(line);
+  return skipped ? `skipped: ${skipped[1]}${skipped[2]}` : WORTH_REPEATING.exec(line.replace(/^ℹ /, ''))?.[1];
+}
 
 interface Outcome {
   readonly group: string;
@@ -58,7 +64,7 @@ async function run({ name, args }: Group): Promise<Outcome> {
     failed: code === 0 ? failed : Math.max(1, failed),
     skipped: count('skipped') + count('todo'),
     seconds: (performance.now() - begun) / 1000,
-    notes: output.split('\n').flatMap((line) => WORTH_REPEATING.exec(line.trim().replace(/^ℹ /, ''))?.[1] ?? []),
+    notes: output.split('\n').flatMap((line) => noteIn(line.trim()) ?? []),
   };
 }
 
