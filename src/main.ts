@@ -112,7 +112,7 @@ export async function startCloud(config: Config, overrides: Overrides = {}): Pro
         ramMib: config.quota_ram_mib,
         keyPairs: config.quota_key_pairs,
       },
-      wakeOutbox: () => relay.wake(),
+      announce: (messages) => relay.announce(messages),
       now: Date.now,
       log: logs.of('nova-api'),
     }),

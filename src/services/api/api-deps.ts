@@ -2,6 +2,7 @@
 import type { Client, Rpc } from '#bus/rpc.ts';
 import type { conductorContract } from '#contracts/conductor.ts';
 import type { Database } from '#db/database.ts';
+import type { OutboxMessage } from '#db/repo/operations.ts';
 import type { ImageClient } from '#http/image-client.ts';
 import type { Log } from '#observe/log.ts';
 
@@ -32,8 +33,8 @@ export interface ApiDeps {
   readonly conductor: Client<typeof conductorContract>;
   readonly images: ImageClient;
   readonly quota: Quota;
-  /** Called after a commit that wrote to the outbox. */
-  readonly wakeOutbox: () => void;
+  /** Called after a commit that wrote these to the outbox. */
+  readonly announce: (messages: readonly OutboxMessage[]) => void;
   readonly now: () => number;
   readonly log: Log;
 }

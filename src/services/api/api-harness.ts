@@ -80,7 +80,7 @@ export async function apiHarness(quota: Partial<Quota> = {}): Promise<ApiHarness
     conductor: { awaitStep: async () => ({}) },
     images: { find: async (id: string) => images.get(id) ?? null },
     quota: { ...DEFAULT_QUOTA, ...quota },
-    wakeOutbox: () => {},
+    announce: () => {},
     now: () => harness.clock,
     log,
   } as unknown as ApiDeps;

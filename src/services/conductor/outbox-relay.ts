@@ -5,7 +5,7 @@
 import type { Client } from '#bus/rpc.ts';
 import type { conductorContract } from '#contracts/conductor.ts';
 import type { Database } from '#db/database.ts';
-import { waitingMessages } from '#db/repo/operations.ts';
+import { type OutboxMessage, waitingMessages } from '#db/repo/operations.ts';
 import { withContext } from '#observe/context.ts';
 import type { Log } from '#observe/log.ts';
 
@@ -18,7 +18,6 @@ export class OutboxRelay {
   readonly #conductor: Client<typeof conductorContract>;
   readonly #log: Log;
   #running: Promise<void> | undefined;
-  #again = false;
   #timer: NodeJS.Timeout | undefined;
   /** When each message that still waits was sent. */
   #sent = new Map<string, number>();
@@ -34,29 +33,35 @@ export class OutboxRelay {
   }
 
   start(): void {
-    this.#timer = setInterval(() => this.wake(), LOOK_EVERY_MS);
-    this.wake();
+    this.#timer = setInterval(() => this.#wake(), LOOK_EVERY_MS);
+    this.#wake();
   }
 
-  /** Looks now; called after a commit that wrote a message. */
-  wake(): void {
-    if (this.#running) {
-      this.#again = true;
-      return;
+  /** Sends messages that have just been committed, without reading them back. One that is lost is found by looking. */
+  announce(messages: readonly OutboxMessage[]): void {
+    for (const message of messages) {
+      this.#sent.set(message.operationId, Date.now());
+      this.#send(message).catch((error: unknown) =>
+        this.#log.warn({ err: error }, 'message not sent, it is tried again'),
+      );
     }
+  }
+
+  #send({ operationId, requestId }: OutboxMessage): Promise<unknown> {
+    return withContext({ requestId, operationId }, () => this.#conductor.operationReady({ operationId }));
+  }
+
+  #wake(): void {
+    if (this.#running) return;
     this.#running = this.#drain()
       .catch((error: unknown) => this.#log.warn({ err: error }, 'outbox not sent, it is tried again'))
       .finally(() => {
         this.#running = undefined;
-        if (!this.#again) return;
-        this.#again = false;
-        this.wake();
       });
   }
 
   async close(): Promise<void> {
     clearInterval(this.#timer);
-    this.#again = false;
     await this.#running;
   }
 
@@ -64,9 +69,7 @@ export class OutboxRelay {
     const now = Date.now();
     const waiting = await waitingMessages(this.#db.queries, BATCH);
     const due = waiting.filter(({ operationId }) => now - (this.#sent.get(operationId) ?? 0) > AGAIN_AFTER_MS);
-    for (const { operationId, requestId } of due) {
-      await withContext({ requestId, operationId }, () => this.#conductor.operationReady({ operationId }));
-    }
+    for (const message of due) await this.#send(message);
     const sentNow = new Set(due.map(({ operationId }) => operationId));
     this.#sent = new Map(
       waiting.map(({ operationId }) => [

@@ -91,9 +91,9 @@ export async function acceptLaunch(
       accepted.map(({ row }) => row),
     );
     for (const { operation } of accepted) await insertOperation(trx, operation, createdAt);
-    return accepted.map(({ row, adminPass }) => ({ id: row.id, adminPass }));
+    return accepted.map(({ row, operation, adminPass }) => ({ id: row.id, operationId: operation.id, adminPass }));
   });
-  deps.wakeOutbox();
+  deps.announce(servers.map(({ operationId }) => ({ operationId, requestId: request.requestId })));
   return { reservationId, servers };
 }
 

@@ -188,7 +188,7 @@ export async function acceptOn(
     await takeServer(trx, row, operation, now);
     await insertOperation(trx, operation, now);
   });
-  deps.wakeOutbox();
+  deps.announce([{ operationId: operation.id, requestId: operation.requestId }]);
   return operation.id;
 }
 
