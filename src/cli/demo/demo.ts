@@ -9,11 +9,12 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { styleText } from 'node:util';
 import { loadConfig } from '#config/config.ts';
-import { type Cloud, startCloud } from '../../main.ts';
+import { startCloud } from '../../main.ts';
 import { CommandError } from '../command-error.ts';
 import { uploadImage } from '../image.ts';
 import { OpenStack } from '../openstack.ts';
 import { guestImagePath } from './guest-image.ts';
+import { serveInBackground } from './keep.ts';
 import { printTimeline } from './print-timeline.ts';
 import { createServer, deleteServer, type Guest, loggedIn, snapshotServer } from './servers.ts';
 
@@ -29,26 +30,26 @@ const FILL_MIB = 48;
 /** Throws `CommandError` when anything is not as it should be. */
 export async function demo(options: DemoOptions): Promise<void> {
   const data = options.data ?? mkdtempSync(join(tmpdir(), 'micronova-demo-'));
-  const config = loadConfig({
-    flags: { data, listen: options.keep ? '127.0.0.1:8774' : '127.0.0.1:0' },
-    env: process.env,
-  });
+  const config = loadConfig({ flags: { data, listen: '127.0.0.1:0' }, env: process.env });
   const cloud = await startCloud(config);
-  let succeeded = false;
+  const isKept = options.keep ?? false;
+  let isTold = false;
   try {
-    title(
-      `The cloud is up at ${cloud.url} (guests run with ${cloud.accelerator === 'kvm' ? 'KVM' : 'TCG: emulated, since KVM does not work here'})`,
-    );
-    await story(data, options.keep ?? false);
-    succeeded = true;
-    if (options.keep) await stayUp(cloud, data);
+    title(`The cloud is up at ${cloud.url} (guests run with ${accelerators[cloud.accelerator] ?? cloud.accelerator})`);
+    await story(data, isKept);
+    isTold = true;
   } finally {
-    await cloud.close({ stopGuests: true });
-    if (options.data === undefined) rmSync(data, { recursive: true, force: true });
-    if (!succeeded && options.data === undefined)
-      process.stderr.write("For its files run it again with '--data DIR'.\n");
+    await cloud.close({ stopGuests: !(isTold && isKept) });
+    if (options.data === undefined && !(isTold && isKept)) rmSync(data, { recursive: true, force: true });
+    if (!isTold && options.data === undefined) process.stderr.write("For its files run it again with '--data DIR'.\n");
   }
+  if (isKept) await keep(data, cloud.url);
 }
+
+const accelerators: Readonly<Record<string, string>> = {
+  kvm: 'KVM',
+  tcg: 'TCG: emulated, since KVM does not work here',
+};
 
 async function story(data: string, keep: boolean): Promise<void> {
   const admin = await OpenStack.connect(data, 'micronova-admin');
@@ -112,17 +113,16 @@ async function typeInto<Result>(data: string, guest: Guest, work: (run: Run) => 
   return await work(async (command) => (await serial.run(command)).output.trim());
 }
 
-async function stayUp(cloud: Cloud, data: string): Promise<void> {
-  title('The cloud stays up');
+async function keep(data: string, url: string): Promise<void> {
+  const pid = await serveInBackground(data, new URL(url).host);
+  title('The cloud stays up, in a process of its own; the guests did not notice');
+  say(`API:         ${url}`);
   say(
     `credentials: . ${join(data, 'openrc')}    (or OS_CLIENT_CONFIG_FILE=${join(data, 'clouds.yaml')} OS_CLOUD=micronova)`,
   );
-  say('then: openstack server list; openstack console log show first');
-  say(`what goes on: bin/micronova status --data ${data}`);
-  say(`API: ${cloud.url}; Ctrl-C ends it, guests included`);
-  await new Promise<void>((resolve) => {
-    for (const signal of ['SIGTERM', 'SIGINT'] as const) process.once(signal, () => resolve());
-  });
+  say('then:        MICRONOVA_USER=demo . …/openrc; openstack server list; openstack console log show first');
+  say(`what is on:  bin/micronova status --data ${data}`);
+  say(`its end:     kill ${pid}    (guests included; then the folder may be removed)`);
 }
 
 function title(text: string): void {
