@@ -65,8 +65,10 @@ export class WorkMemory {
 
 function remember(works: Map<string, Work>, name: string, work: Work): void {
   works.set(name, work);
-  const [oldest] = works;
-  if (works.size > REMEMBERED && oldest?.[1].ended) works.delete(oldest[0]);
+  if (works.size <= REMEMBERED) return;
+  // Work in hand stays, however old; one that takes for ever must not keep all that came after it.
+  const oldest = works.entries().find(([, { ended }]) => ended);
+  if (oldest) works.delete(oldest[0]);
 }
 
 function forget(works: Map<string, Work>, name: string, work: Work): void {
