@@ -38,6 +38,34 @@ test('a snapshot in the middle of its copy is taken back by a delete', async () 
   assert.deepEqual(await cloud.leaks(), []);
 });
 
+test('an operation whose lease ran out while it was run is taken anew once, and kept', async () => {
+  await using cloud = await testCloud({ driver: 'fake', overrides: { conductor: { leaseMs: 6_000 } } });
+  await cloud.image();
+  cloud.driver.setFault('*', { blockAt: ['create'] });
+  const server = await cloud.server().accepted();
+  await hasTask(cloud, server.id, 'block_device_mapping');
+  const lease = () =>
+    cloud.db.queries
+      .selectFrom('operations')
+      .select(['fence', 'lease_until'])
+      .where('server_id', '=', server.id)
+      .executeTakeFirstOrThrow();
+  await cloud.waitFor('the operation is taken anew', async () => {
+    if ((await lease()).fence === 2) return true;
+    // As after a sleep of the machine; again when the conductor prolonged it just then.
+    await cloud.db.queries.updateTable('operations').set({ lease_until: 0 }).where('fence', '=', 1).execute();
+    return false;
+  });
+  cloud.driver.setFault('*', { blockAt: ['start'] });
+  await hasTask(cloud, server.id, 'spawning');
+  const { lease_until } = await lease();
+  await cloud.waitFor('its lease is prolonged', async () => (await lease()).lease_until > lease_until + 1_000);
+  assert.equal((await lease()).fence, 2);
+  cloud.driver.setFault('*', null);
+  assert.equal((await cloud.rested(server.requestId)).state, 'done');
+  assert.deepEqual(await cloud.leaks(), []);
+});
+
 test('ten deletes of one server at the same moment end it once', async () => {
   await using cloud = await fake();
   const server = await cloud.server().active();

@@ -128,18 +128,23 @@ export class Conductor {
     const lost = new AbortController();
     if (operation.cancelReason !== null) cancel.abort(operation.cancelReason);
     const { log } = this.#options;
-    const ended = runOperation({
-      definition: (this.#options.operations ?? OPERATIONS)[operation.kind],
-      operation,
-      store: this.#store,
-      ports: this.#ports,
-      stop: AbortSignal.any([this.#stop.signal, lost.signal]),
-      cancel: cancel.signal,
-      now: this.#now,
-      log,
-      onJournal: () => this.#tellWaiters(operation.id),
-      ...(this.#options.backOff && { backOff: this.#options.backOff }),
-    }).then(
+    // Its lease ran out while it was still run here (the machine slept): that run can write nothing more.
+    const before = this.#runs.get(operation.id);
+    before?.lost.abort(new LeaseLost(`operation ${operation.id} was taken anew`));
+    const begin = () =>
+      runOperation({
+        definition: (this.#options.operations ?? OPERATIONS)[operation.kind],
+        operation,
+        store: this.#store,
+        ports: this.#ports,
+        stop: AbortSignal.any([this.#stop.signal, lost.signal]),
+        cancel: cancel.signal,
+        now: this.#now,
+        log,
+        onJournal: () => this.#tellWaiters(operation.id),
+        ...(this.#options.backOff && { backOff: this.#options.backOff }),
+      });
+    const ended = (before ? before.ended.then(begin) : begin()).then(
       (ending) =>
         log.info(
           {
@@ -156,14 +161,15 @@ export class Conductor {
         log.error({ err: error, operation_id: operation.id }, 'operation interrupted; it goes on when its lease ends');
       },
     );
-    this.#runs.set(operation.id, {
+    const run: Run = {
       cancel,
       lost,
       ended: ended.finally(() => {
-        this.#runs.delete(operation.id);
+        if (this.#runs.get(operation.id) === run) this.#runs.delete(operation.id);
         this.#tellWaiters(operation.id);
       }),
-    });
+    };
+    this.#runs.set(operation.id, run);
   }
 
   async #renew(): Promise<void> {
