@@ -5,13 +5,13 @@
  * moment its `spec.json` does, which is therefore written last by `create` and removed first by `destroy`.
  */
 
+import { randomUUID } from 'node:crypto';
 import { readdir, readFile, rename, unlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { GuestId, GuestSpec } from './driver.ts';
 import { DriverError } from './driver-error.ts';
 
 const ID = /^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/;
-let temporaryNames = 0;
 
 /** The folder of a guest. Throws `bad_spec` for an id that could leave `instancesDir` or a command line's word. */
 export function guestDir(instancesDir: string, id: GuestId): string {
@@ -44,9 +44,9 @@ export async function readSpec(dir: string): Promise<GuestSpec | null> {
 
 /** Writes a file as a whole: readers see the old or the new content, also after a kill. Mode 0640. */
 export async function writeFileAtomic(path: string, content: string | Uint8Array): Promise<void> {
-  temporaryNames += 1;
-  const temporary = `${path}.${process.pid}-${temporaryNames}.tmp`;
-  await writeFile(temporary, content, { mode: 0o640 });
+  // Nobody who may write in the folder can have put a link there.
+  const temporary = `${path}.${randomUUID()}.tmp`;
+  await writeFile(temporary, content, { mode: 0o640, flag: 'wx' });
   await rename(temporary, path);
 }
 

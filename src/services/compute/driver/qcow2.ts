@@ -6,7 +6,7 @@
  * What is written here must always pass `qemu-img check`. Layout: docs/interop/qcow2.txt of QEMU.
  */
 
-import { type FileHandle, open } from 'node:fs/promises';
+import { type FileHandle, open, rm } from 'node:fs/promises';
 import { DriverError } from './driver-error.ts';
 import { isMissing } from './guest-files.ts';
 
@@ -87,13 +87,14 @@ export interface Backing {
 
 /**
  * Writes an empty qcow2 of `sizeBytes` (rounded up to 512) at `path`, overwriting. Equal to `qemu-img create -f qcow2
- * [-b … -F …]`. Not synced to disk, and not atomic: the caller renames.
+ * [-b … -F …]`. Not synced to disk, and not atomic: the caller renames. A link at `path` is replaced, never followed.
  */
 export async function writeEmptyQcow2(path: string, sizeBytes: number, backing: Backing | null): Promise<void> {
   const size = Math.ceil(sizeBytes / 512) * 512;
   const l1Entries = Math.max(1, Math.ceil(size / BYTES_PER_L1_ENTRY));
   const l1Clusters = Math.ceil((l1Entries * 8) / CLUSTER);
-  const file = await open(path, 'w', 0o640);
+  await rm(path, { force: true });
+  const file = await open(path, 'wx', 0o640);
   try {
     // Clusters: 0 header, 1 refcount table, 2 refcount block, 3 and on the (empty) first-level table.
     const head = Buffer.alloc(2048);

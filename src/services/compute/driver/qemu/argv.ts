@@ -105,7 +105,8 @@ function monitor(id: string, path: string): string[] {
   return ['-chardev', `socket,id=${id},path=${path},server=on,wait=off`, '-mon', `chardev=${id},mode=control`];
 }
 
-function rootDisk(spec: GuestSpec, dir: string): string[] {
+/** The root disk's layers as QEMU's block options; paths inside `dir` are relative to it. */
+export function rootChain(spec: GuestSpec, dir: string) {
   const file = (filename: string) => ({ driver: 'file', filename });
   const base = {
     driver: spec.disk.baseFormat,
@@ -113,7 +114,7 @@ function rootDisk(spec: GuestSpec, dir: string): string[] {
     'read-only': true,
     file: file(within(dir, spec.disk.base)),
   };
-  const top = {
+  return {
     driver: 'qcow2',
     'node-name': ROOT_NODE,
     discard: 'unmap',
@@ -121,7 +122,15 @@ function rootDisk(spec: GuestSpec, dir: string): string[] {
     // The chain is spelled out so that no file is opened because an image's header says so.
     backing: spec.disk.baseFormat === 'qcow2' ? { ...base, backing: null } : base,
   };
-  return ['-blockdev', JSON.stringify(top), '-device', `virtio-blk-pci,drive=${ROOT_NODE},id=root,bootindex=1`];
+}
+
+function rootDisk(spec: GuestSpec, dir: string): string[] {
+  return [
+    '-blockdev',
+    JSON.stringify(rootChain(spec, dir)),
+    '-device',
+    `virtio-blk-pci,drive=${ROOT_NODE},id=root,bootindex=1`,
+  ];
 }
 
 function within(dir: string, path: string): string {

@@ -11,19 +11,20 @@
  * and stall the guest's disk for that long. A backup that a host failure cut short is made again, so nothing is lost.
  */
 
-import { chown, copyFile, rename, rm, stat } from 'node:fs/promises';
+import { copyFile, rename, rm, stat } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
-import type { BackupResult, JobControl } from '../driver.ts';
+import type { BackupResult, GuestSpec, JobControl } from '../driver.ts';
 import { DriverError } from '../driver-error.ts';
 import { errorCode } from '../guest-files.ts';
 import { readQcow2Header, writeEmptyQcow2 } from '../qcow2.ts';
-import { ROOT_NODE } from './argv.ts';
+import { ROOT_NODE, rootChain } from './argv.ts';
 import { readTail } from './console-log.ts';
-import type { RunAs } from './launch.ts';
+import { asUser, type RunAs } from './launch.ts';
 import type { QmpClient } from './qmp/client.ts';
 import type { JobInfo } from './qmp/commands.ts';
 import { QmpCommandError } from './qmp/errors.ts';
+import { LENT, lend, takeBack } from './shared-files.ts';
 import type { Spawner } from './spawner.ts';
 
 const JOB = 'backup';
@@ -55,7 +56,7 @@ export interface BackupOrder {
   /** The guest's `disk.qcow2`. */
   readonly disk: string;
   readonly target: string;
-  /** Whom QEMU runs as, and who must therefore be able to write the target. */
+  /** Whom QEMU runs as, and who must therefore be able to write the partial file. */
   readonly user: RunAs | null;
 }
 
@@ -65,7 +66,7 @@ export async function backupLive(qmp: QmpClient, order: BackupOrder, control: Jo
   const { running } = await qmp.execute('query-status');
   const copied = await toPartial(order, control, async (partial, virtualSizeBytes) => {
     await writeEmptyQcow2(partial, virtualSizeBytes, null);
-    if (order.user) await chown(partial, order.user.uid, order.user.gid);
+    if (order.user) await lend(partial, order.user, LENT.toWrite);
     control.signal.throwIfAborted();
     try {
       await qmp.execute('blockdev-add', {
@@ -93,10 +94,14 @@ export async function backupLive(qmp: QmpClient, order: BackupOrder, control: Jo
   return { ...copied, live: running };
 }
 
-/** Copies the disk of a guest that does not run; it must stay so. Runs `qemu-img convert`. */
+/**
+ * Copies the disk of a guest that does not run; it must stay so. Runs `qemu-img convert`, as QEMU's user: QEMU wrote the disk's
+ * header, so nothing is opened because it says so.
+ */
 export async function backupStopped(
   spawner: Spawner,
   dir: string,
+  spec: GuestSpec,
   order: BackupOrder,
   control: JobControl,
 ): Promise<BackupResult> {
@@ -104,7 +109,11 @@ export async function backupStopped(
     const watch = new AbortController();
     let watching: Promise<void> = Promise.resolve();
     try {
-      await spawner.run(['qemu-img', 'convert', '-p', '-f', 'qcow2', '-O', 'qcow2', order.disk, partial], {
+      await writeEmptyQcow2(partial, virtualSizeBytes, null);
+      if (order.user) await lend(partial, order.user, LENT.toWrite);
+      const disk = `json:${JSON.stringify(rootChain(spec, dir))}`;
+      const words = ['qemu-img', 'convert', '-p', '-O', 'qcow2', disk, PARTIAL];
+      await spawner.run(order.user ? [...asUser(order.user), ...words] : words, {
         cwd: dir,
         limits: CONVERT_LIMITS,
         signal: control.signal,
@@ -129,11 +138,13 @@ async function toPartial(
   const partial = join(dirname(order.disk), PARTIAL);
   const header = await readQcow2Header(order.disk);
   if (!header) throw new DriverError('guest_not_found', `${order.disk} is missing or damaged`);
+  if (header.externalDataFile) throw new DriverError('bad_base_image', `${order.disk} refers to another file`);
   const { virtualSizeBytes } = header;
   try {
     await rm(partial, { force: true });
     await copy(partial, virtualSizeBytes);
     control.signal.throwIfAborted();
+    if (order.user) await takeBack(partial);
     await move(partial, order.target);
   } catch (error) {
     // "No file at target" also covers the result of an earlier call: a failed repeat must not look like a success.

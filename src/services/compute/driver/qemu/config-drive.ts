@@ -1,6 +1,6 @@
 /**
  * The config drive: a small ISO 9660 image with the volume label `config-2`, where guests look for their metadata.
- * It may hold a password, so only its owner can read it.
+ * It may hold a password, so only its owner can read it (and QEMU, to whom the driver lends it).
  */
 
 import { rename, rm, writeFile } from 'node:fs/promises';
@@ -21,6 +21,6 @@ export async function writeConfigDrive(dir: string, files: ConfigDrive): Promise
   const partial = join(dir, `${FILES.configDrive}.partial`);
   // A mode is given only to a new file, and what a killed predecessor left may have another.
   await rm(partial, { force: true });
-  await writeFile(partial, image, { mode: 0o600 });
+  await writeFile(partial, image, { mode: 0o600, flag: 'wx' });
   await rename(partial, join(dir, FILES.configDrive));
 }

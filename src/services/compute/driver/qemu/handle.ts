@@ -10,11 +10,13 @@ import { realpath } from 'node:fs/promises';
 import { join } from 'node:path';
 import { isMissing, readIfThere, unlinkIfThere, writeFileAtomic } from '../guest-files.ts';
 import { bootId, describeProcess, identify, isAlive, listPids, type ProcessId } from './process.ts';
+import { readShort } from './shared-files.ts';
 
 const HANDLE_VERSION = 1;
 
 /** Written by QEMU (`-pidfile`), relative to the guest's folder. */
 export const PID_FILE = 'qemu.pid';
+const PID_BYTES = 32;
 
 /** The content of `handle.json`. */
 export interface Handle {
@@ -45,7 +47,10 @@ export async function clearHandle(dir: string): Promise<void> {
 
 /** Finds the QEMU of a guest's folder, whatever a killed predecessor left there. Changes nothing. */
 export async function locate(dir: string): Promise<Whereabouts> {
-  const [text, pidText] = await Promise.all([readIfThere(join(dir, 'handle.json')), readIfThere(join(dir, PID_FILE))]);
+  const [text, pidText] = await Promise.all([
+    readIfThere(join(dir, 'handle.json')),
+    readShort(join(dir, PID_FILE), PID_BYTES),
+  ]);
   if (text === null && pidText === null) return { at: 'none' };
   const handle = text === null ? null : parseHandle(text, dir);
   if (handle?.phase === 'crashed') return { at: 'died' };

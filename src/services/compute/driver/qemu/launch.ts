@@ -5,16 +5,17 @@
  * and goes on with what it finds instead of starting a second QEMU on the same disk.
  */
 
-import { truncate } from 'node:fs/promises';
+import { constants } from 'node:fs';
 import { join } from 'node:path';
 import type { GuestSpec } from '../driver.ts';
 import { DriverError } from '../driver-error.ts';
-import { isMissing } from '../guest-files.ts';
+import { unlinkIfThere } from '../guest-files.ts';
 import { FILES, hashArgv, qemuArgv } from './argv.ts';
 import { readTail } from './console-log.ts';
 import { clearHandle, writeHandle } from './handle.ts';
 import { identify, type ProcessId, signalProcess, waitForExit } from './process.ts';
 import { QmpClient, type QmpObserver } from './qmp/client.ts';
+import { ensureFile, LENT, lend, openRegular } from './shared-files.ts';
 import type { Exit, Spawner } from './spawner.ts';
 
 /** From spawn to the end of the QMP negotiation; 30 ms on an idle host, but hosts are not always idle. */
@@ -47,7 +48,7 @@ export interface Launched {
 export async function launch(dir: string, spec: GuestSpec, tools: LaunchTools): Promise<Launched> {
   const argv = qemuArgv(spec, tools.accelerator, dir);
   const argvHash = hashArgv(argv);
-  await Promise.all([clearHandle(dir), emptyLog(dir)]);
+  await Promise.all([clearHandle(dir), prepareLogs(dir, tools.user), removeSockets(dir)]);
   await writeHandle(dir, { phase: 'starting', process: null, argvHash });
   const words = tools.user ? [...asUser(tools.user), ...argv] : argv;
   const { pid, exited } = await tools.spawner.detach(words, { cwd: dir, log: FILES.qemuLog });
@@ -87,15 +88,24 @@ export function describeExit(exit: Exit | null): string {
   return exit.signal ? `QEMU was killed by signal ${exit.signal}` : `QEMU exited with status ${exit.status}`;
 }
 
-function asUser({ uid, gid }: RunAs): string[] {
+/** The words that make a program run as this user. */
+export function asUser({ uid, gid }: RunAs): string[] {
   // With the user's own groups, for /dev/kvm. Not QEMU's own -runas: its seccomp filter (elevateprivileges=deny) kills it for that.
   return ['setpriv', `--reuid=${uid}`, `--regid=${gid}`, '--init-groups', '--no-new-privs'];
 }
 
-async function emptyLog(dir: string): Promise<void> {
-  try {
-    await truncate(join(dir, FILES.qemuLog));
-  } catch (error) {
-    if (!isMissing(error)) throw error;
-  }
+/** An empty log for QEMU's own words, which the shell opens by its name; the console's is kept. */
+async function prepareLogs(dir: string, user: RunAs | null): Promise<void> {
+  const log = await openRegular(join(dir, FILES.qemuLog), constants.O_WRONLY | constants.O_CREAT | constants.O_TRUNC);
+  await log.close();
+  if (!user) return;
+  const consoleLog = join(dir, FILES.consoleLog);
+  await ensureFile(consoleLog);
+  await lend(consoleLog, user, LENT.toWrite);
+}
+
+/** Those of an earlier QEMU, which may have run as another user. */
+async function removeSockets(dir: string): Promise<void> {
+  const sockets = [FILES.qmp, FILES.qmpDebug, FILES.serial, FILES.vnc];
+  await Promise.all(sockets.map((name) => unlinkIfThere(join(dir, name))));
 }

@@ -6,7 +6,19 @@
 import assert from 'node:assert/strict';
 import { execFile, spawn } from 'node:child_process';
 import { existsSync } from 'node:fs';
-import { appendFile, mkdir, mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
+import {
+  appendFile,
+  chmod,
+  copyFile,
+  mkdir,
+  mkdtemp,
+  readdir,
+  readFile,
+  rm,
+  stat,
+  symlink,
+  writeFile,
+} from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, test } from 'node:test';
@@ -14,11 +26,14 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { promisify } from 'node:util';
 import { guestImagePath } from '#cli/demo/guest-image.ts';
 import { openSerial, type SerialConsole } from '../../../../cli/serial-console.ts';
+import { findUser } from '../../qemu-user.ts';
 import { childAt, driverConformance, processesIn, until } from '../conformance.ts';
 import type { Driver, GuestEvent, GuestSpec, JobControl } from '../driver.ts';
 import { boundLog } from './console-log.ts';
+import { asUser } from './launch.ts';
 import { qemuDriver } from './qemu-driver.ts';
 import { QmpClient } from './qmp/client.ts';
+import { connectUnix } from './unix-socket.ts';
 
 const run = promisify(execFile);
 const IMAGE = guestImagePath();
@@ -258,6 +273,70 @@ describe('QEMU driver', { concurrency: false }, () => {
     await driver.close({ stopGuests: false });
     driver = qemuDriver({ instancesDir });
     assert.deepEqual(await driver.recover(), [{ id: ID, state: 'running' }]);
+  });
+
+  const user = process.geteuid?.() === 0 ? findUser('micronova-qemu') : null;
+  const skip = user ? false : 'QEMU has a user of its own only where root starts it (see npm run setup)';
+  test('a QEMU that was taken over leads us to no file but its own', { skip }, async () => {
+    assert.ok(user);
+    await driver.close({ stopGuests: true });
+    driver = qemuDriver({ instancesDir, user });
+    for (const folder of [root, instancesDir]) await chmod(folder, 0o711);
+    const dir = join(instancesDir, ID);
+    const secret = join(root, 'secret');
+    await writeFile(secret, 'ours', { mode: 0o600 });
+    await mkdir(dir);
+    await copyFile(IMAGE, join(dir, 'base'));
+    const taken = spec(ID, join(dir, 'base'));
+    await driver.create(taken);
+    await driver.start(ID);
+    const asQemu = async (command: string): Promise<boolean> => {
+      const [program = '', ...words] = [...asUser(user), 'sh', '-c', command];
+      return run(program, words, { cwd: dir }).then(
+        () => true,
+        () => false,
+      );
+    };
+
+    const ours = ['disk.qcow2', 'base', 'config.iso', 'console.log', 'qemu.log', 'spec.json', 'handle.json'];
+    for (const name of ours) assert.ok(!(await asQemu(`ln -sf '${secret}' ${name}`)), `${name} stays`);
+    for (const name of ['base', 'config.iso', 'qemu.log', 'spec.json', 'handle.json'])
+      assert.ok(!(await asQemu(`echo >> ${name}`)), `${name} is not for QEMU to write`);
+    assert.ok(await asQemu(`ln -s '${secret}' backup.partial && ln -s '${secret}' disk.qcow2.partial`));
+    assert.ok(await asQemu('rm qemu.pid serial.sock && mkfifo qemu.pid && ln -s qmp-debug.sock serial.sock'));
+
+    const target = join(root, 'copy.qcow2');
+    await driver.backupDisk(ID, target, ignored());
+    const copy = await stat(target);
+    assert.deepEqual([copy.isFile(), copy.uid, copy.mode & 0o777], [true, 0, 0o600]);
+    await assert.rejects(connectUnix(join(dir, 'serial.sock')), { code: 'ECONNREFUSED' });
+    await driver.close({ stopGuests: false });
+    driver = qemuDriver({ instancesDir, user });
+    assert.deepEqual(await driver.recover(), [{ id: ID, state: 'running' }]);
+
+    // The disk's header is QEMU's to write, too.
+    await driver.stop(ID, 0);
+    assert.ok(await asQemu(`qemu-img rebase -q -u -f qcow2 -F raw -b '${secret}' disk.qcow2 && ln -s / tool-1.log`));
+    await driver.backupDisk(ID, target, ignored());
+    await run('qemu-img', ['convert', '-O', 'raw', target, join(root, 'raw')]);
+    assert.ok(
+      !(await readFile(join(root, 'raw'), 'latin1')).startsWith('ours'),
+      'nothing is read because a header says so',
+    );
+    await driver.start(ID);
+    await driver.destroy(ID);
+    assert.deepEqual(await readdir(instancesDir), []);
+    const after = await stat(secret);
+    assert.deepEqual([await readFile(secret, 'utf8'), after.uid, after.mode & 0o777], ['ours', 0, 0o600]);
+  });
+
+  test('a log that is no file is not read', async () => {
+    const log = join(root, 'console.log');
+    await symlink('/etc/passwd', log);
+    await assert.rejects(boundLog(log), { code: 'ELOOP' });
+    await rm(log);
+    await run('mkfifo', [log]);
+    await assert.rejects(boundLog(log), { code: 'command_failed' });
   });
 
   test('a guest that prints for ever fills no disk', async () => {

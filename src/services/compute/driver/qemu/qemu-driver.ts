@@ -6,7 +6,7 @@
  * calls for different guests do not wait for each other.
  */
 
-import { chmod, chown, mkdir, rm, stat } from 'node:fs/promises';
+import { mkdir, rm } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import type {
   BackupResult,
@@ -34,6 +34,7 @@ import { clearHandle, locate, writeHandle } from './handle.ts';
 import { hostInventory, hostMemoryMib } from './host.ts';
 import { killProcess, launch, type RunAs } from './launch.ts';
 import { QmpCommandError, QmpGoneError, QmpTimeoutError } from './qmp/errors.ts';
+import { LENT, lend, shareFolder } from './shared-files.ts';
 import { Spawner } from './spawner.ts';
 
 /** How often logs are looked at for growth. */
@@ -109,6 +110,7 @@ class QemuDriver implements Driver {
       const specText = JSON.stringify(spec);
       const same = (await readIfThere(specPath)) === specText;
       await mkdir(dir, { recursive: true, mode: 0o750 });
+      if (user) await shareFolder(dir, user);
       // Both to their ends even if one fails: nothing may still be writing here when the caller hears of it.
       const parts = await Promise.allSettled([
         ensureDisk(dir, spec),
@@ -116,9 +118,13 @@ class QemuDriver implements Driver {
       ]);
       for (const part of parts) if (part.status === 'rejected') throw part.reason;
       if (user) {
-        const owned = [dir, join(dir, FILES.disk), ...(spec.configDrive ? [join(dir, FILES.configDrive)] : [])];
-        await Promise.all(owned.map((path) => chown(path, user.uid, user.gid)));
-        if (dirname(spec.disk.base) === dir) await letRead(spec.disk.base, user);
+        // A base in the folder is a link to a file that others use too.
+        const toRead = [
+          ...(spec.configDrive ? [join(dir, FILES.configDrive)] : []),
+          ...(dirname(spec.disk.base) === dir ? [spec.disk.base] : []),
+        ];
+        await lend(join(dir, FILES.disk), user, LENT.toWrite);
+        for (const path of toRead) await lend(path, user, LENT.toRead);
       }
       // Last: from here on the guest exists.
       if (!same) await writeFileAtomic(specPath, specText);
@@ -187,8 +193,9 @@ class QemuDriver implements Driver {
     try {
       return await this.#backupLocks.run(id, async () => {
         const offline = async () => {
-          if (!(await readSpec(dir))) throw new DriverError('guest_not_found', `Guest ${id} was not created`);
-          return backupStopped(this.#spawner, dir, order, own);
+          const spec = await readSpec(dir);
+          if (!spec) throw new DriverError('guest_not_found', `Guest ${id} was not created`);
+          return backupStopped(this.#spawner, dir, spec, order, own);
         };
         // A stopped guest must stay stopped while it is copied, hence inside the lock; a running one is copied outside.
         const first = await this.#locks.run(id, async () => (await this.#find(id)) ?? (await offline()));
@@ -337,11 +344,4 @@ function asDriverError(error: unknown, what: string): unknown {
   if (!isQmpError(error)) return error;
   const code = error instanceof QmpCommandError ? 'command_failed' : 'hypervisor_gone';
   return new DriverError(code, `${what}: ${error instanceof Error ? error.message : error}`, { cause: error });
-}
-
-/** A base is a link to a file that others use too: it stays root's, and may be read by QEMU's group. */
-async function letRead(path: string, { gid }: RunAs): Promise<void> {
-  const { uid } = await stat(path);
-  await chown(path, uid, gid);
-  await chmod(path, 0o640);
 }

@@ -8,6 +8,7 @@
  */
 
 import { type ChildProcess, spawn } from 'node:child_process';
+import { randomUUID } from 'node:crypto';
 import { once } from 'node:events';
 import type { Socket } from 'node:net';
 import { join } from 'node:path';
@@ -70,7 +71,8 @@ export class Spawner {
     const { signal, limits } = options;
     if (signal?.aborted) throw new DriverError('aborted', `${argv[0]} was not started`, { cause: signal.reason });
     const id = ++this.#lastJob;
-    const output = join(options.cwd, `tool-${process.pid}-${id}.log`);
+    // Nobody who may write in the folder can have put a link there.
+    const output = join(options.cwd, `tool-${randomUUID()}.log`);
     const ceilings = limits ? [`ulimit -v ${limits.addressSpaceMib * 1024}`, `ulimit -t ${limits.cpuSeconds}`] : [];
     const job = this.#submit(
       id,

@@ -1,24 +1,27 @@
 /**
- * Connecting to Unix sockets at paths of any length.
+ * Connecting to Unix sockets at paths of any length, and to nothing else that is put in their place.
  *
- * The kernel's limit is 107 bytes, less than a data folder plus a UUID may need. A longer path is reached through an open
- * descriptor of its folder (`/proc/self/fd/N/name`), so nothing temporary is left anywhere if we are killed.
+ * The kernel's limit is 107 bytes, less than a data folder plus a UUID may need; and whoever makes the socket could make a
+ * link to somebody else's instead. So the socket is looked at first and then reached through a descriptor of it
+ * (`/proc/self/fd/N`), which leaves nothing temporary anywhere if we are killed.
  */
 
+import { constants } from 'node:fs';
 import { type FileHandle, open } from 'node:fs/promises';
 import { connect, type Socket } from 'node:net';
-import { basename, dirname } from 'node:path';
 
-const MAX_PATH_BYTES = 107;
+/** Linux: a descriptor of the thing itself, for looking at it and for naming it. Node does not name this flag. */
+const O_PATH = 0o10000000;
 
-/** Connects to a listening socket; rejects with the system's error (`ENOENT`, `ECONNREFUSED`). */
+/** Connects to a listening socket; rejects with the system's error (`ENOENT`; `ECONNREFUSED` also for what is no socket). */
 export async function connectUnix(path: string): Promise<Socket> {
-  if (Buffer.byteLength(path) <= MAX_PATH_BYTES) return connected(path);
-  const folder: FileHandle = await open(dirname(path), 'r');
+  const found: FileHandle = await open(path, O_PATH | constants.O_NOFOLLOW);
   try {
-    return await connected(`/proc/self/fd/${folder.fd}/${basename(path)}`);
+    if (!(await found.stat()).isSocket())
+      throw Object.assign(new Error(`${path} is not a socket`), { code: 'ECONNREFUSED' });
+    return await connected(`/proc/self/fd/${found.fd}`);
   } finally {
-    await folder.close();
+    await found.close();
   }
 }
 
