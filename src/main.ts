@@ -59,6 +59,7 @@ export interface Cloud {
 /** Starts the whole cloud in this process. Throws when another process has the data folder. */
 export async function startCloud(config: Config, overrides: Overrides = {}): Promise<Cloud> {
   const dir = (name: string) => join(config.data, name);
+  const listen = parseListen(config.listen);
   mkdirSync(config.data, { recursive: true, mode: 0o700 });
   const lock = lockFile(dir('lock.sqlite'));
   if (!lock)
@@ -78,15 +79,18 @@ export async function startCloud(config: Config, overrides: Overrides = {}): Pro
     log: logs.of('keystone'),
     tokenLifetimeMs: config.token_hours * 3_600_000,
   });
-  const { created, passwords } = await bootstrap(identity);
+  const { created, passwords } = await bootstrap(identity, {
+    // The address is a guess until the server listens.
+    keep: (generated) => writeCredentials(config.data, `http://${config.listen}`, generated),
+  });
   await ensureDefaultFlavors(db, created && passwords.admin !== undefined, Date.now());
   const authenticate = authenticator(identity);
 
   const options = { authenticate, log: logs.of('micronova') };
   const server = httpServer(options);
-  let port = 0;
+  let url = '';
   const token = serviceTokens(identity);
-  const imagesFor = (name: string) => new ImageClient({ url: () => `http://127.0.0.1:${port}/image`, token, name });
+  const imagesFor = (name: string) => new ImageClient({ url: () => `${url}/image`, token, name });
   const relay = new OutboxRelay({ db, conductor: rpc.client(conductorContract, 'nova-api'), log: logs.of('nova-api') });
   const imageDeps = {
     database: db,
@@ -118,9 +122,7 @@ export async function startCloud(config: Config, overrides: Overrides = {}): Pro
     }),
     options,
   );
-  const address = new URL(await server.listen(parseListen(config.listen)));
-  port = Number(address.port);
-  const url = address.origin;
+  url = new URL(await server.listen(listen)).origin;
   writeCredentials(config.data, url, passwords);
 
   const retention = new Retention({ db, log: logs.of('nova-conductor'), keepDays: config.keep_deleted_days });

@@ -21,6 +21,8 @@ import { newId } from './unique-names.ts';
 export interface BootstrapOptions {
   /** Passwords to use instead of generated ones, by user name. */
   readonly passwords?: Readonly<Record<string, string>>;
+  /** Told the people's passwords before they count, so that a crash leaves no user whose password nobody knows. */
+  readonly keep?: (passwords: Readonly<Record<string, string>>) => void;
 }
 
 export interface Bootstrapped {
@@ -72,6 +74,8 @@ async function bootstrapOnce(deps: IdentityDeps, options: BootstrapOptions): Pro
       return { person, password, hash: await passwords.hash(password) };
     }),
   );
+  if (people.length > 0)
+    options.keep?.(Object.fromEntries(missing.map(({ person, password }) => [person.name, password])));
   const made: Record<string, string> = {};
   await record.write(async (trx) => {
     const now = clock();
