@@ -6,22 +6,24 @@
  * (`/proc/self/fd/N`), which leaves nothing temporary anywhere if we are killed.
  */
 
-import { constants } from 'node:fs';
-import { type FileHandle, open } from 'node:fs/promises';
+import { closeSync, constants, fstatSync, openSync } from 'node:fs';
 import { connect, type Socket } from 'node:net';
 
 /** Linux: a descriptor of the thing itself, for looking at it and for naming it. Node does not name this flag. */
 const O_PATH = 0o10000000;
 
-/** Connects to a listening socket; rejects with the system's error (`ENOENT`; `ECONNREFUSED` also for what is no socket). */
+/**
+ * Connects to a listening socket; rejects with the system's error (`ENOENT`; `ECONNREFUSED` also for what is no socket).
+ * Nothing is waited for between the connection and the return, or the caller could miss what happens to the socket.
+ */
 export async function connectUnix(path: string): Promise<Socket> {
-  const found: FileHandle = await open(path, O_PATH | constants.O_NOFOLLOW);
+  const found = openSync(path, O_PATH | constants.O_NOFOLLOW);
   try {
-    if (!(await found.stat()).isSocket())
+    if (!fstatSync(found).isSocket())
       throw Object.assign(new Error(`${path} is not a socket`), { code: 'ECONNREFUSED' });
-    return await connected(`/proc/self/fd/${found.fd}`);
+    return await connected(`/proc/self/fd/${found}`);
   } finally {
-    await found.close();
+    closeSync(found);
   }
 }
 
