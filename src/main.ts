@@ -79,11 +79,11 @@ export async function startCloud(config: Config, overrides: Overrides = {}): Pro
     log: logs.of('keystone'),
     tokenLifetimeMs: config.token_hours * 3_600_000,
   });
-  const { created, passwords } = await bootstrap(identity, {
+  const { passwords } = await bootstrap(identity, {
     // The address is a guess until the server listens.
     keep: (generated) => writeCredentials(config.data, `http://${config.listen}`, generated),
   });
-  await ensureDefaultFlavors(db, created && passwords.admin !== undefined, Date.now());
+  await ensureDefaultFlavors(db, Date.now());
   const authenticate = authenticator(identity);
 
   const options = { authenticate, log: logs.of('micronova') };

@@ -7,6 +7,7 @@
  * its deadline, so that a lost message or a restarted server delays work and does not lose it; then it cancels.
  */
 import { randomUUID } from 'node:crypto';
+import { setTimeout as delay } from 'node:timers/promises';
 import type { Contract, InputOf, Method, OutputOf } from '#contracts/contract.ts';
 import { CONTRACT_VERSION, TIMEOUT_MS } from '#contracts/contract.ts';
 import { CloudError } from '#domain/errors.ts';
@@ -45,6 +46,9 @@ export interface RpcOptions {
   readonly transport: Transport;
   readonly log: Log;
 }
+
+/** How long running handlers are waited for at the end. */
+const HANDLERS_MS = 10_000;
 
 export class Rpc {
   readonly #transport: Transport;
@@ -91,7 +95,9 @@ export class Rpc {
 
   async close(): Promise<void> {
     this.#closing.abort(new CloudError('serviceUnavailable', { reason: 'The service is stopping; try again.' }));
-    await Promise.all(this.#subscriptions.map((subscription) => subscription.close()));
+    const closed = Promise.all(this.#subscriptions.map((subscription) => subscription.close()));
+    // A handler that hears no signal holds nobody up: what it did not finish is asked for again at the next start.
+    await Promise.race([closed, delay(HANDLERS_MS, undefined, { ref: false })]);
     await (await this.#inboxSubscription)?.close();
   }
 

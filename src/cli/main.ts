@@ -88,7 +88,9 @@ program
 try {
   await program.parseAsync();
 } catch (error) {
-  const known = error instanceof Error && ['CloudError', 'ConfigError', 'CommandError'].includes(error.name);
+  // The machine's own refusals (address in use, no permission, disk full) say enough without a stack.
+  const known =
+    error instanceof Error && (['CloudError', 'ConfigError', 'CommandError'].includes(error.name) || 'errno' in error);
   process.stderr.write(
     known ? `micronova: ${(error as Error).message}\n` : `micronova: ${(error as Error)?.stack ?? error}\n`,
   );

@@ -65,7 +65,7 @@ const START = Date.UTC(2026, 0, 2, 3, 4, 5);
 
 export async function apiHarness(quota: Partial<Quota> = {}): Promise<ApiHarness> {
   const db = await openSqlite(':memory:');
-  await ensureDefaultFlavors(db, true, START);
+  await ensureDefaultFlavors(db, START);
   const log = openLogs({ level: 'silent', to: 'stderr' }).of('nova-api');
   const images = new Map<string, object>([[IMAGE, imageRecord({})]]);
   const harness = { clock: START, consoleText: '', slowTransactions: false };

@@ -13,10 +13,12 @@ const DEFAULTS = [
   { id: '5', name: 'm1.xlarge', memoryMib: 16_384, vcpus: 8, diskGib: 160 },
 ];
 
-/** Writes them into an empty database; a cloud whose flavors were all deleted has been used and keeps it so. */
-export async function ensureDefaultFlavors(db: Database, isNewCloud: boolean, now: number): Promise<void> {
-  if (!isNewCloud) return;
+/** Writes them into a cloud that has neither flavors nor ever had a server; one whose flavors were all deleted keeps it so. */
+export async function ensureDefaultFlavors(db: Database, now: number): Promise<void> {
   await db.transaction(async (trx) => {
+    const flavor = await trx.selectFrom('flavors').select('id').limit(1).executeTakeFirst();
+    const server = await trx.selectFrom('servers').select('id').limit(1).executeTakeFirst();
+    if (flavor || server) return;
     for (const { id, name, memoryMib, vcpus, diskGib } of DEFAULTS) {
       await insertFlavor(trx, {
         id,

@@ -48,14 +48,16 @@ export function guestChanges({
   };
 }
 
+/** An operation works on the server; one that waits for a person does not, and may do so for ever. */
 async function isBusy(db: Database, serverId: string): Promise<boolean> {
   const row = await db.queries
     .selectFrom('servers')
-    .select('operation_id')
-    .where('id', '=', serverId)
-    .where('deleted_at', 'is', null)
+    .innerJoin('operations', 'operations.id', 'servers.operation_id')
+    .select('operations.state')
+    .where('servers.id', '=', serverId)
+    .where('servers.deleted_at', 'is', null)
     .executeTakeFirst();
-  return (row?.operation_id ?? null) !== null;
+  return row !== undefined && row.state !== 'needs_attention';
 }
 
 /**

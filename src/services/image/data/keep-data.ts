@@ -4,7 +4,7 @@
  * Order: inspected, durable and hashed, published in the store, then the record says `active`. So an active image has
  * its bytes whatever happens, and what stops on the way leaves a `queued` image without any.
  */
-import { changeStatus, type Image } from '#db/repo/image/images.ts';
+import { changeStatus, findImage, type Image } from '#db/repo/image/images.ts';
 import { CloudError } from '#domain/errors.ts';
 import { NotYet } from '#domain/image/byte-source.ts';
 import { type DiskFormat, holdsDiskItself } from '#domain/image/image.ts';
@@ -12,16 +12,24 @@ import { inspectImage } from '#domain/image/inspect.ts';
 import type { ImageContext } from '../deps.ts';
 import type { IncomingImage } from '../store/image-store.ts';
 
-/** Claims the image for one sender. Throws 409 when it is not `queued`, and 400 when its formats are not known. */
-export async function claim({ database }: ImageContext, image: Image): Promise<void> {
-  if (image.disk_format === null || image.container_format === null) {
-    const reason = 'Properties disk_format, container_format must be set prior to saving data.';
-    throw new CloudError('badRequest', { reason });
-  }
-  if (!(await changeStatus(database.queries, image.id, 'queued', 'saving')))
-    throw new CloudError('conflict', {
-      reason: `Image status transition from ${image.status === 'queued' ? 'saving' : image.status} to saving is not allowed`,
-    });
+/**
+ * Claims the image for one sender and answers it as it was claimed: from now on its formats cannot be changed, so what is
+ * inspected is what will be active. Throws 409 when it is not `queued`, and 400 when its formats are not known.
+ */
+export function claim({ database }: ImageContext, id: string): Promise<Image> {
+  return database.transaction(async (trx) => {
+    const image = await findImage(trx, id);
+    if (!image) throw new CloudError('imageNotFound', { id });
+    if (image.disk_format === null || image.container_format === null) {
+      const reason = 'Properties disk_format, container_format must be set prior to saving data.';
+      throw new CloudError('badRequest', { reason });
+    }
+    if (!(await changeStatus(trx, id, 'queued', 'saving')))
+      throw new CloudError('conflict', {
+        reason: `Image status transition from ${image.status} to saving is not allowed`,
+      });
+    return { ...image, status: 'saving' };
+  });
 }
 
 /** Makes a claimed image active with these bytes. Throws 404 when it was deleted meanwhile. */

@@ -29,19 +29,20 @@ export function locationRoutes(context: ImageContext): readonly Route[] {
       await incoming?.settle();
       return;
     }
+    let claimed: Image;
     try {
       if (!incoming) throw new CloudError('badRequest', { reason: `There is no file at ${url}.` });
       if (incoming.sizeBytes > context.limits.maxImageBytes)
         throw new CloudError('imageTooLarge', { limit: context.limits.maxImageBytes });
-      await claim(context, image);
+      claimed = await claim(context, image.id);
     } catch (error) {
       await incoming?.discard();
       throw error;
     }
     try {
-      await keepData(context, image, incoming);
+      await keepData(context, claimed, incoming);
     } catch (error) {
-      throw await giveUp(context, image, incoming, error);
+      throw await giveUp(context, claimed, incoming, error);
     }
   };
 

@@ -1,7 +1,6 @@
 /** PUT /v2/images/{id}/file: queued → saving → active, or queued again and no bytes. */
 import type { Socket } from 'node:net';
 import type { Readable } from 'node:stream';
-import type { Image } from '#db/repo/image/images.ts';
 import { CloudError } from '#domain/errors.ts';
 import { caller } from '#http/auth.ts';
 import { type Route, route } from '#http/route.ts';
@@ -16,8 +15,8 @@ export function uploadRoutes(context: ImageContext): readonly Route[] {
   let running = 0;
 
   /** `watch` breaks the connection off when nothing comes for too long; hashing may take longer. */
-  const upload = async (image: Image, body: Readable, watch: (ms: number) => void) => {
-    await claim(context, image);
+  const upload = async (id: string, body: Readable, watch: (ms: number) => void) => {
+    const image = await claim(context, id);
     let incoming: IncomingImage | undefined;
     try {
       incoming = await store.openWrite(image.id);
@@ -53,7 +52,7 @@ export function uploadRoutes(context: ImageContext): readonly Route[] {
         const socket: Partial<Pick<Socket, 'setTimeout'>> = request.raw.raw.socket;
         try {
           // The server hands such bodies over as the stream they arrive on.
-          await upload(image, request.body as Readable, (ms) => socket.setTimeout?.(ms));
+          await upload(image.id, request.body as Readable, (ms) => socket.setTimeout?.(ms));
           return {};
         } finally {
           running -= 1;
