@@ -49,7 +49,7 @@ function service(name: string, fault: FaultWriter) {
         access: 'anyone',
         success: 200,
         handle: () => {
-          throw new Error('select secret from /work/main');
+          throw new Error('select secret from /srv/secret');
         },
       }),
       route({
