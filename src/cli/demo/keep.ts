@@ -22,9 +22,11 @@ export async function serveInBackground(data: string, listen: string): Promise<n
     isGone = true;
   });
   const deadline = Date.now() + PATIENCE_MS;
-  while (!readFileSync(path, 'utf8').startsWith('ready')) {
-    if (isGone || Date.now() > deadline)
+  while (!/^ready /m.test(readFileSync(path, 'utf8'))) {
+    if (isGone || Date.now() > deadline) {
+      child.kill();
       throw new CommandError(`the cloud did not come up again: ${readFileSync(path, 'utf8')}`);
+    }
     await delay(POLL_MS);
   }
   child.unref();
