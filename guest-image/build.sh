@@ -1,12 +1,12 @@
 #!/bin/bash
-# Builds the test guest: a Linux of 17 MiB that boots in seconds even under software emulation.
+# Builds the test guest: a Linux of 19 MiB that boots in seconds even under software emulation.
 # Everything comes out of Debian packages; no root, no loop device, no mount: ext4 is filled by
 # `mke2fs -d`, the boot partition by mtools. What the guest does is in rootfs/ and initramfs/.
 #
-#   build.sh [-o OUT.qcow2] [-w WORK_DIR] [--qga]
+#   build.sh [-o OUT.qcow2] [-w WORK_DIR]
 #
-# -w keeps the working files (and the downloaded packages, for the next build); --qga adds the
-# QEMU guest agent. Same packages and same files give the same image.
+# -w keeps the working files (and the downloaded packages, for the next build). Same packages and
+# same files give the same image.
 set -euo pipefail
 umask 022
 export PATH=$PATH:/usr/sbin:/sbin LC_ALL=C SOURCE_DATE_EPOCH=1700000000
@@ -15,14 +15,13 @@ die() { echo "guest-image: $*" >&2; exit 1; }
 
 # --- arguments -----------------------------------------------------------------------------------
 HERE=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
-out=guest.qcow2 work='' qga=no
+out=guest.qcow2 work=''
 arguments=("$@")
 while [ $# -gt 0 ]; do
   case $1 in
     -o) out=$2; shift 2 ;;
     -w) work=$2; shift 2 ;;
-    --qga) qga=yes; shift ;;
-    *) die "unknown argument $1 (known: -o OUT.qcow2, -w WORK_DIR, --qga)" ;;
+    *) die "unknown argument $1 (known: -o OUT.qcow2, -w WORK_DIR)" ;;
   esac
 done
 [ "$(uname -m)" = x86_64 ] || die "only built on and for x86_64, this is $(uname -m)"
@@ -69,10 +68,8 @@ kernel_package=$(apt-cache "${apt_options[@]}" depends linux-image-cloud-amd64 2
 [ -n "$kernel_package" ] || die "no package linux-image-cloud-amd64 here: the guest is made from Debian's"
 packages=("$kernel_package" busybox-static libc6
   e2fsprogs libcom-err2 libblkid1 libuuid1 "$(first_of libext2fs2 libext2fs2t64)"
-  dropbear-bin libcrypt1 zlib1g libtomcrypt1 libtommath1 libgmp10)
-if [ $qga = yes ]; then
-  packages+=(qemu-guest-agent "$(first_of libglib2.0-0 libglib2.0-0t64)" libpcre2-8-0 libudev1 liburing2 libnuma1 libgcc-s1)
-fi
+  dropbear-bin libcrypt1 zlib1g libtomcrypt1 libtommath1 libgmp10
+  qemu-guest-agent "$(first_of libglib2.0-0 libglib2.0-0t64)" libpcre2-8-0 libudev1 liburing2 libnuma1 libgcc-s1)
 wanted=()
 for package in "${packages[@]}"; do
   compgen -G "$work/debs/${package}_*.deb" > /dev/null || wanted+=("$package")
@@ -108,8 +105,8 @@ rm -rf "$root"
 mkdir -p "$root"/{bin,sbin,usr/bin,usr/sbin,dev,proc,sys,run,tmp,mnt,home,root/.ssh,etc/dropbear,var/lib/cloud,var/log}
 cp -R "$HERE/rootfs/." "$root"
 ln -s /run "$root/var/run"
-find "$root/etc" "$root/lib" -type f -exec chmod 644 {} +
-chmod 755 "$root"/etc/init.d/* "$root"/etc/acpi/PWRF/*
+find "$root/etc" "$root/lib" "$root/usr" -type f -exec chmod 644 {} +
+chmod 755 "$root"/etc/init.d/* "$root"/etc/acpi/PWRF/* "$root/usr/sbin/chpasswd"
 chmod 600 "$root/etc/shadow"
 chmod 700 "$root/root" "$root/root/.ssh"
 chmod 1777 "$root/tmp"
@@ -123,9 +120,7 @@ for applet in $("$busybox" --list); do
   esac
 done
 
-programs=(/sbin/resize2fs /usr/sbin/dropbear)
-if [ $qga = yes ]; then programs+=(/usr/sbin/qemu-ga); fi
-"$HERE/copy_programs.py" "$debian" "$root" "${programs[@]}"
+"$HERE/copy_programs.py" "$debian" "$root" /sbin/resize2fs /usr/sbin/dropbear /usr/sbin/qemu-ga
 
 # Drivers by when they are loaded: at boot, when a config drive or a CD needs them, or last.
 copy_drivers() { # GROUP MODULE...
