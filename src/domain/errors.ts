@@ -20,6 +20,7 @@ export const ERRORS = {
   policyForbids: { status: 403, text: "Policy doesn't allow {rule} to be performed." },
   forbidden: { status: 403, text: '{reason}' },
   notFound: { status: 404, text: '{what} {id} could not be found.' },
+  notThere: { status: 404, text: '{reason}' },
   routeNotFound: { status: 404, text: 'The resource could not be found.' },
   methodNotAllowed: { status: 405, text: 'The method specified is not allowed for this resource.' },
   conflict: { status: 409, text: '{reason}' },
@@ -27,6 +28,16 @@ export const ERRORS = {
   unsupportedMediaType: { status: 415, text: 'Unsupported Content-Type {type}; send {wanted}.' },
   notImplemented: { status: 501, text: '{reason}' },
   serviceUnavailable: { status: 503, retryable: true, text: '{reason}' },
+  databaseUnavailable: {
+    status: 503,
+    retryable: true,
+    text: 'The database does not answer ({reason}). Try again in a moment.',
+  },
+  databaseRefused: { status: 500, text: "The database does not let us in: {reason}. Look at the setting 'database'." },
+  databaseNewer: {
+    status: 500,
+    text: 'The database was changed by a newer version of micronova ({migrations}). Start that version, or a newer one.',
+  },
   internal: { status: 500, text: 'Unexpected error. Report it with the request id {requestId}.' },
 
   // microversions
@@ -46,6 +57,7 @@ export const ERRORS = {
     status: 409,
     text: "Cannot '{action}' instance {id} while it is in {attribute} {state}",
   },
+  instanceChanged: { status: 409, text: "Instance {id} changed while '{action}' was asked for; try again." },
   instanceNotReady: { status: 409, text: 'Instance {id} is not ready' },
   flavorNotFound: { status: 404, text: 'Flavor {id} could not be found.' },
   imageUnusable: { status: 400, text: 'Image {id} is unacceptable: {reason}' },
@@ -86,6 +98,106 @@ export const ERRORS = {
   imageTooLarge: { status: 413, text: 'The image has more than the {limit} bytes that one may have.' },
   imageStoreFull: { status: 413, text: 'The image store is full: {reason}' },
   imageRangeOutside: { status: 416, text: 'The image has {size} bytes, and the range {range} is not in it.' },
+
+  // network; the names are Neutron's, with a capital letter
+  networkNotFound: { status: 404, text: 'Network {id} could not be found.' },
+  portNotFound: { status: 404, text: 'Port {id} could not be found.' },
+  securityGroupNotFound: { status: 404, text: 'Security group {id} does not exist' },
+  networkInUse: {
+    status: 409,
+    text: 'Unable to complete operation on network {id}. There are one or more ports still in use on the network.',
+  },
+  subnetInUse: { status: 409, text: 'Unable to complete operation on subnet {id}: {reason}' },
+  externalNetworkForbidden: {
+    status: 403,
+    text: 'It is not allowed to create an interface on external network {id}',
+  },
+  portInUse: {
+    status: 409,
+    text: 'Unable to complete operation on port {id} for network {network}. Port already has an attached device {device}.',
+  },
+  subnetNotFound: { status: 404, text: 'Subnet {id} could not be found.' },
+  routerNotFound: { status: 404, text: 'Router {id} could not be found' },
+  floatingIpNotFound: { status: 404, text: 'Floating IP {id} could not be found' },
+  securityGroupRuleNotFound: { status: 404, text: 'Security group rule {id} does not exist' },
+  servicePortInUse: { status: 409, text: 'Port {id} cannot be deleted directly via the port API: {reason}.' },
+  gatewayIpInUse: {
+    status: 409,
+    text: 'Current gateway ip {address} already in use by port {port}. Unable to update.',
+  },
+  gatewayConflictWithAllocationPools: {
+    status: 409,
+    text: 'Gateway ip {address} conflicts with allocation pool {pool}.',
+  },
+  overlappingAllocationPools: {
+    status: 409,
+    text: 'Found overlapping allocation pools: {pools} for subnet {cidr}.',
+  },
+  outOfBoundsAllocationPool: { status: 400, text: 'The allocation pool {pool} spans beyond the subnet cidr {cidr}.' },
+  invalidAllocationPool: { status: 400, text: 'The allocation pool {pool} is not valid.' },
+  routerInUse: { status: 409, text: 'Router {id} {reason}' },
+  routerInterfaceNotFound: { status: 404, text: 'Router {id} does not have an interface with id {port}' },
+  routerInterfaceNotFoundForSubnet: { status: 404, text: 'Router {id} has no interface on subnet {subnet}' },
+  routerInterfaceInUseByFloatingIp: {
+    status: 409,
+    text: 'Router interface for subnet {subnet} on router {id} cannot be deleted, as it is required by one or more floating IPs.',
+  },
+  routerInterfaceInUseByRoute: {
+    status: 409,
+    text: 'Router interface for subnet {subnet} on router {id} cannot be deleted, as it is required by one or more routes.',
+  },
+  routerExternalGatewayInUseByFloatingIp: {
+    status: 409,
+    text: 'Gateway cannot be updated for router {id}, since a gateway to external network {network} is required by one or more floating IPs.',
+  },
+  invalidRoutes: { status: 400, text: 'Invalid format for routes: {routes}, {reason}' },
+  externalIpAddressExhausted: {
+    status: 409,
+    text: 'Unable to find any IP address on external network {network}.',
+  },
+  externalGatewayForFloatingIpNotFound: {
+    status: 404,
+    text: 'External network {network} is not reachable from subnet {subnet}. Therefore, cannot associate Port {port} with a Floating IP.',
+  },
+  floatingIpPortAlreadyAssociated: {
+    status: 409,
+    text: 'Cannot associate floating IP {address} ({id}) with port {port} using fixed IP {fixed}, as that fixed IP already has a floating IP on external network {network}.',
+  },
+  securityGroupInUse: { status: 409, text: 'Security Group {id} {reason}.' },
+  securityGroupCannotRemoveDefault: {
+    status: 409,
+    text: 'Insufficient rights for removing default security group.',
+  },
+  securityGroupCannotUpdateDefault: {
+    status: 409,
+    text: 'Updating default security group not allowed.',
+  },
+  securityGroupDefaultAlreadyExists: { status: 409, text: 'Default security group already exists.' },
+  securityGroupRuleExists: { status: 409, text: 'Security group rule already exists. Rule id is {id}.' },
+  securityGroupRuleInvalid: { status: 400, text: '{reason}' },
+  portSecurityPortHasSecurityGroup: {
+    status: 409,
+    text: 'Port has security group associated. Cannot disable port security or IP address until security group is removed',
+  },
+  addressPairAndPortSecurityRequired: {
+    status: 409,
+    text: 'Port Security must be enabled in order to have allowed address pairs on a port.',
+  },
+  autoAllocationFailure: { status: 400, text: 'Deployment error: {reason}.' },
+  tagNotFound: { status: 404, text: 'Tag {tag} could not be found.' },
+  ipAddressGenerationFailure: { status: 409, text: 'No more IP addresses available on network {network}.' },
+  ipAddressAlreadyAllocated: { status: 409, text: 'IP address {address} already allocated in subnet {subnet}' },
+  invalidIpForNetwork: {
+    status: 400,
+    text: 'IP address {address} is not a valid IP for any of the subnets on the specified network.',
+  },
+  invalidIpForSubnet: { status: 400, text: 'IP address {address} is not a valid IP for the specified subnet.' },
+  macAddressInUse: {
+    status: 409,
+    text: 'Unable to complete operation for network {network}. The mac address {mac} is in use.',
+  },
+  overQuota: { status: 409, text: "Quota exceeded for resources: ['{resource}']." },
+  invalidInput: { status: 400, text: 'Invalid input for operation: {reason}.' },
 } as const satisfies Record<string, ErrorEntry>;
 
 export type ErrorCode = keyof typeof ERRORS;

@@ -1,8 +1,44 @@
 /** What an operation is: a piece of work on a server that was accepted and will end, whatever dies in between. */
 
-/** Kinds, named as the API's instance actions are. The files of `operations/` define them. */
-export const OPERATION_KINDS = ['create', 'delete', 'createImage'] as const;
+/** Kinds with steps, which a conductor runs. The files of `operations/` define them. */
+export const OPERATION_KINDS = [
+  'create',
+  'delete',
+  'forceDelete',
+  'softDelete',
+  'restore',
+  'start',
+  'stop',
+  'forceStop',
+  'reboot',
+  'hardReboot',
+  'pause',
+  'unpause',
+  'suspend',
+  'resume',
+  'rescue',
+  'unrescue',
+  'rebuild',
+  'shelve',
+  'shelveOffload',
+  'unshelve',
+  'createImage',
+  'createBackup',
+  'changePassword',
+  'resize',
+  'migrate',
+  'confirmResize',
+  'revertResize',
+  'evacuate',
+  'liveMigrate',
+  'attachInterface',
+  'detachInterface',
+] as const;
 export type OperationKind = (typeof OPERATION_KINDS)[number];
+
+/** What is done at once, in the request or by a reconciler; it is kept among the operations as one that has ended. */
+export const INSTANT_KINDS = ['lock', 'unlock', 'resetState', 'trigger_crash_dump'] as const;
+export type InstantKind = (typeof INSTANT_KINDS)[number];
 
 /**
  * `pending` → `running` → `done`; after a failure or a cancel `undoing` → `undone`. `needs_attention`: an undo failed, or
