@@ -1,7 +1,9 @@
 /** What an api, an agent and an operator tell the conductor. */
 import { Type } from 'typebox';
+import type { GuestFacts } from '#domain/metadata/facts.ts';
 import { contract } from './contract.ts';
-import { GuestStateName, Id, Nothing, Resources } from './guest.ts';
+import { GuestStateName, GuestsFound, Id, Nothing, Resources } from './guest.ts';
+import { HostNetwork } from './host-network.ts';
 
 export const conductorContract = contract('conductor', {
   operationReady: {
@@ -30,8 +32,16 @@ export const conductorContract = contract('conductor', {
       hypervisorVersion: Type.Integer(),
       cpuModel: Type.String(),
       cpuArch: Type.String(),
+      /** How it runs networks; not at all where it is missing. */
+      networkKind: Type.Optional(Type.Enum(['rooted', 'rootless', 'none'])),
+      /** Where other hosts' tunnels end; empty or missing: it has none. */
+      networkAddress: Type.Optional(Type.String()),
+      /** Where other hosts reach it. */
+      address: Type.Optional(Type.String()),
+      /** When the machine began to run, epoch ms. */
+      bootedAt: Type.Optional(Type.Integer()),
       /** Guests found on the host. */
-      guests: Type.Array(Type.Object({ serverId: Id, state: GuestStateName })),
+      guests: GuestsFound,
     }),
     output: Type.Object({
       /** Guests of servers that were deleted while the host was away: to be removed. */
@@ -39,12 +49,51 @@ export const conductorContract = contract('conductor', {
     }),
     doc: 'An agent is there and says what its host has. Fails with `contractMismatch` when it speaks another version.',
   },
+  hostNetwork: {
+    kind: 'call',
+    timeout: 'normal',
+    input: Type.Object({
+      host: Type.String(),
+      /** Of the plan that the agent has. */
+      revision: Type.Optional(Type.String()),
+      /** A guest of the host is about to be on a network: the other hosts there have to know. */
+      isJoining: Type.Optional(Type.Boolean()),
+    }),
+    output: Type.Object({
+      revision: Type.String(),
+      /** Missing where the agent has it. */
+      plan: Type.Optional(HostNetwork),
+    }),
+    doc: 'What the networks of the host shall be.',
+  },
+  guestMetadata: {
+    kind: 'call',
+    timeout: 'normal',
+    input: Type.Object({ host: Type.String(), portId: Id }),
+    /** The agent makes all answers of it. */
+    output: Type.Object({ facts: Type.Unsafe<GuestFacts | null>(Type.Any()) }),
+    doc: 'What the guest behind a port of that host may know of itself; null where there is none.',
+  },
+  imageAccess: {
+    kind: 'call',
+    timeout: 'normal',
+    input: Nothing,
+    output: Type.Object({ url: Type.String(), token: Type.String() }),
+    doc: 'Where the image service is, and a token of the service user that is good for ten minutes at least.',
+  },
   heartbeat: {
     kind: 'cast',
     timeout: 'fast',
     input: Type.Object({ host: Type.String() }),
     output: Nothing,
     doc: 'The host’s agent lives.',
+  },
+  guestsFound: {
+    kind: 'cast',
+    timeout: 'fast',
+    input: Type.Object({ host: Type.String(), guests: GuestsFound }),
+    output: Nothing,
+    doc: 'All guests of the host, told now and then: what does not fit the record is looked at again.',
   },
   guestChanged: {
     kind: 'cast',

@@ -7,7 +7,7 @@
 import type { Static, TSchema } from 'typebox';
 
 /** The version that agents and conductors of this code speak; a difference is refused when an agent registers. */
-export const CONTRACT_VERSION = 1;
+export const CONTRACT_VERSION = 2;
 
 /** How long a caller waits: for a record, for a hypervisor, for something that starts processes. */
 export const TIMEOUT_MS = { fast: 5_000, normal: 30_000, slow: 120_000 } as const;

@@ -15,6 +15,16 @@ export const schedulerContract = contract('scheduler', {
       host: Type.Union([Type.String(), Type.Null()]),
       /** Properties of the image that limit where it runs: `hw_architecture`, `img_hv_type`. */
       imageProperties: Type.Record(Type.String(), Type.String()),
+      /** The server group whose policy the choice obeys. */
+      serverGroupId: Type.Optional(Type.Union([Type.String(), Type.Null()])),
+      /** Extra specs of the flavor, some of which ask for certain hosts. */
+      extraSpecs: Type.Optional(Type.Record(Type.String(), Type.String())),
+      /** Servers on whose hosts it shall not be. */
+      differentHost: Type.Optional(Type.Array(Type.String())),
+      /** Servers with one of which it shall share a host. */
+      sameHost: Type.Optional(Type.Array(Type.String())),
+      /** The server moves: what it holds is kept until the claim is settled or reverted, on this host only if it may stay there. */
+      move: Type.Optional(Type.Object({ from: Type.String(), mayStay: Type.Boolean() })),
     }),
     output: Type.Object({
       host: Type.String(),
@@ -29,6 +39,20 @@ export const schedulerContract = contract('scheduler', {
     timeout: 'fast',
     input: Type.Object({ serverId: Id }),
     output: Nothing,
-    doc: 'Gives the server’s claim back. Without a claim: nothing.',
+    doc: 'Gives all that the server holds back. Without a claim: nothing.',
+  },
+  settleMove: {
+    kind: 'call',
+    timeout: 'fast',
+    input: Type.Object({ serverId: Id }),
+    output: Nothing,
+    doc: 'Gives back what a moved server still holds where it came from. Not moved: nothing.',
+  },
+  revertMove: {
+    kind: 'call',
+    timeout: 'fast',
+    input: Type.Object({ serverId: Id }),
+    output: Nothing,
+    doc: 'Gives back what a moved server holds where it was put; it holds again what it did before. Not moved: nothing.',
   },
 });

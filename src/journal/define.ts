@@ -5,9 +5,25 @@
  * record says about the server changes only in the transaction that journals the step (`record`, `unrecord`).
  */
 import type { Static, TSchema } from 'typebox';
+import type { ServerChanges } from '#domain/instance/instance.ts';
 import type { TaskState, VmState } from '#domain/instance/states.ts';
 import type { OperationKind } from '#domain/operation/operation.ts';
 import type { Log } from '#observe/log.ts';
+
+/** What a step changes of the record of the move that its operation works on. */
+export interface MigrationPatch {
+  readonly status?:
+    | 'pre-migrating'
+    | 'migrating'
+    | 'running'
+    | 'post-migrating'
+    | 'finished'
+    | 'confirmed'
+    | 'reverted'
+    | 'completed'
+    | 'done';
+  readonly destHost?: string;
+}
 
 /** What a step changes of the server's row, in the transaction that says the step is done. Times are epoch ms. */
 export interface InstancePatch {
@@ -18,6 +34,11 @@ export interface InstancePatch {
   readonly launchedAt?: number;
   readonly terminatedAt?: number;
   readonly deletedAt?: number;
+  readonly shelvedImageId?: string | null;
+  readonly shelvedAt?: number | null;
+  readonly softDeletedAt?: number | null;
+  readonly changes?: ServerChanges;
+  readonly migration?: MigrationPatch;
 }
 
 /** The narrow world of one step. */
@@ -49,12 +70,15 @@ export interface Step<Ports, Input, Outputs, Output> {
   readonly do: (context: StepContext<Ports, Input, Outputs>) => Promise<Output>;
   /** Takes back whatever `do` may have done, also when it died half-way and left no output. */
   readonly undo?: (context: StepContext<Ports, Input, Outputs>) => Promise<void>;
-  readonly record?: (output: Output, context: { readonly now: number }) => InstancePatch;
-  readonly unrecord?: InstancePatch;
-  /** After this step is done nothing is undone any more, and the steps behind it are tried until they succeed. */
+  readonly record?: (output: Output, context: { readonly now: number; readonly input: Input }) => InstancePatch;
+  readonly unrecord?: (context: { readonly input: Input }) => InstancePatch;
+  /**
+   * After this step is done nothing is undone any more. The steps behind it are tried until they succeed; one that cannot is for
+   * a person to look at.
+   */
   readonly pointOfNoReturn?: true;
   /** Longest time for one attempt; 2 minutes where not given. Jobs that show progress may take hours. */
-  readonly deadlineMs?: number;
+  readonly deadlineMs?: number | ((input: Input) => number);
 }
 
 /** A step as the engine sees it, types erased. */
@@ -62,11 +86,25 @@ export interface AnyStep<Ports> extends Step<Ports, unknown, Record<string, unkn
   readonly name: string;
 }
 
+/**
+ * How an operation that an older release accepted goes on in this one: its steps are all still here, in their order. Each function is
+ * also given what this release has written, and leaves that as it is.
+ */
+export interface Older {
+  readonly input?: (input: Values) => Values;
+  /** By step. */
+  readonly outputs?: Readonly<Record<string, (output: Values) => Values>>;
+}
+
+type Values = Readonly<Record<string, unknown>>;
+
 export interface Operation<Ports> {
   readonly kind: OperationKind;
   /** Changed whenever steps are added, removed, renamed or change their output. */
   readonly version: number;
   readonly input: TSchema;
+  /** By version; those of the last release, as long as they can be in flight when this one starts. */
+  readonly older?: Readonly<Record<number, Older>>;
   readonly steps: readonly AnyStep<Ports>[];
 }
 
@@ -81,7 +119,7 @@ interface Builder<Ports, Input, Outputs> extends Operation<Ports> {
 export function operationsOver<Ports>() {
   return <Schema extends TSchema>(
     kind: OperationKind,
-    description: { readonly version: number; readonly input: Schema },
+    description: Pick<Operation<Ports>, 'version' | 'older'> & { readonly input: Schema },
   ): Builder<Ports, Static<Schema>, object> => {
     const build = (steps: readonly AnyStep<Ports>[]): Builder<Ports, Static<Schema>, object> => ({
       kind,

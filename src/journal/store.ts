@@ -32,6 +32,10 @@ export interface LeasedOperation {
   readonly state: OperationState;
   readonly cancelReason: string | null;
   readonly fence: number;
+  /** When it was accepted, epoch ms. */
+  readonly createdAt: number;
+  /** W3C: the span of the request that asked for it, if there was one. */
+  readonly traceparent: string | null;
 }
 
 /** What an append changes beside the journal. */
