@@ -18,6 +18,8 @@ export interface Envelope {
   readonly operationId: string | null;
   readonly step: string | null;
   readonly instanceId: string | null;
+  /** W3C: the span of the one who asks. Absent where there is none, and from processes that know no traces. */
+  readonly traceparent?: string | undefined;
   /** Epoch ms after which nobody waits any more. */
   readonly deadline: number;
   readonly contractVersion: number;
@@ -45,5 +47,6 @@ export function contextOf(envelope: Envelope): RequestContext {
     ...(envelope.operationId !== null && { operationId: envelope.operationId }),
     ...(envelope.instanceId !== null && { instanceId: envelope.instanceId }),
     ...(envelope.step !== null && { step: envelope.step }),
+    ...(envelope.traceparent !== undefined && { traceparent: envelope.traceparent }),
   };
 }

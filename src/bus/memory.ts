@@ -2,7 +2,7 @@
  * The transport of a cloud in one process. It behaves as a broker does: messages are text, topics are queues that
  * outlive their subscribers, a failed handler gets its message again. On command it also misbehaves as a network does.
  */
-import type { Subscription, Transport } from './transport.ts';
+import type { Handle, Subscription, Transport } from './transport.ts';
 
 /** Misbehaviour for tests; each is asked per message. */
 export interface TransportFaults {
@@ -17,7 +17,7 @@ const MAX_DELIVERIES = 5;
 
 interface Topic {
   readonly waiting: { readonly message: string; deliveries: number }[];
-  readonly handlers: { readonly handle: (message: string) => Promise<void>; busy: Set<Promise<void>> }[];
+  readonly handlers: { readonly handle: Handle; busy: Set<Promise<void>> }[];
   next: number;
 }
 
@@ -56,7 +56,7 @@ export function memoryTransport(
       item.deliveries++;
       // A new turn of the loop, as with a network: the publisher never runs inside its own publish.
       const run = new Promise<void>((resolve) => setImmediate(resolve))
-        .then(() => handler.handle(item.message))
+        .then(() => handler.handle(item.message, item.deliveries > 1))
         .catch((error: unknown) => {
           if (item.deliveries >= MAX_DELIVERIES) {
             onPoison(name, error);
@@ -105,6 +105,7 @@ export function memoryTransport(
         },
       };
     },
+    trouble: () => (closed ? 'the bus is closed' : null),
     async close() {
       closed = true;
       for (const timer of timers) clearTimeout(timer);

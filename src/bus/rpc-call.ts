@@ -14,8 +14,8 @@ export interface CallOrder {
   readonly isJob: boolean;
   readonly signals: readonly AbortSignal[];
   readonly onProgress: (progress: JobProgress) => void;
-  /** May reject; then the message is sent again. */
-  readonly publish: (message: string) => Promise<void>;
+  /** `until`: epoch ms after which it may be dropped. May reject; then the message is sent again. */
+  readonly publish: (message: string, until: number) => Promise<void>;
   /** Hands over the replies to this message until the returned function is called. */
   readonly listen: (onReply: (reply: Reply) => void) => () => void;
 }
@@ -27,7 +27,9 @@ export function callAndWait(order: CallOrder): Promise<unknown> {
   let deadline = Date.now() + timeoutMs;
   return new Promise((resolve, reject) => {
     const publish = (type: Envelope['type']) => {
-      order.publish(JSON.stringify({ ...order.envelope(deadline), type })).catch(() => {
+      // A cancel is sent when nobody waits any more, and is to arrive all the same.
+      const until = type === 'cancel' ? Date.now() + timeoutMs : deadline;
+      order.publish(JSON.stringify({ ...order.envelope(deadline), type }), until).catch(() => {
         // Not held by the bus. A request is sent again; work whose cancel is lost ends at its deadline.
       });
     };

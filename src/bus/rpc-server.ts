@@ -3,8 +3,10 @@ import type { Contract, Method } from '#contracts/contract.ts';
 import { CloudError } from '#domain/errors.ts';
 import { withContext } from '#observe/context.ts';
 import { type Log, logHop } from '#observe/log.ts';
+import type { Telemetry } from '#observe/telemetry.ts';
 import { checked } from '#schema/check.ts';
 import { contextOf, type Envelope, type JobProgress, type Outcome, type Reply } from './envelope.ts';
+import { observedWork } from './rpc-telemetry.ts';
 import { type Work, WorkMemory } from './work-memory.ts';
 
 const PROGRESS_EVERY_MS = 200;
@@ -25,6 +27,7 @@ export interface RpcServerOptions {
   /** Who this is in the trace. */
   readonly name: string;
   readonly log: Log;
+  readonly telemetry: Telemetry;
   /** Aborted when the process stops. */
   readonly closing: AbortSignal;
   /** Publishes a reply; one that is lost is asked for again. */
@@ -52,7 +55,7 @@ export class RpcServer {
   }
 
   async #answer(envelope: Envelope): Promise<void> {
-    const { contract, reply: send } = this.#options;
+    const { contract, closing, reply: send } = this.#options;
     const { messageId, replyTo } = envelope;
     const work = this.#memory.join(envelope, () => this.#begin(envelope));
     if (replyTo === '') {
@@ -71,12 +74,19 @@ export class RpcServer {
     }
     await reply({ type: 'alive', progress: work.reported.last });
     const beat = setInterval(() => void reply({ type: 'alive', progress: work.reported.last }), PROGRESS_EVERY_MS);
+    const still = () => clearInterval(beat);
+    // A job that hears no signal must not sound alive, nor keep the process so, once the service has ended.
+    closing.addEventListener('abort', still, { once: true });
+    if (closing.aborted) still();
     // Not awaited: the message is acknowledged while the job goes on.
-    void work.result.then(reply).finally(() => clearInterval(beat));
+    void work.result.then(reply).finally(() => {
+      still();
+      closing.removeEventListener('abort', still);
+    });
   }
 
   #begin(envelope: Envelope): Work {
-    const { contract, handlers, name, log, closing } = this.#options;
+    const { contract, handlers, name, log, telemetry, closing } = this.#options;
     const description: Method | undefined = contract.methods[envelope.method];
     const handler = handlers[envelope.method];
     const abort = new AbortController();
@@ -91,8 +101,11 @@ export class RpcServer {
       const output = await handler(input, { signal: AbortSignal.any([abort.signal, closing]), onProgress });
       return checked(description.output, output, `${what} output`);
     };
+    const observed = () => observedWork(telemetry, { contract, method: envelope.method, name }, run);
     const begun = performance.now();
-    const result: Promise<Outcome> = (envelope.requestId ? withContext(contextOf(envelope), run) : run()).then(
+    const result: Promise<Outcome> = (
+      envelope.requestId ? withContext(contextOf(envelope), observed) : observed()
+    ).then(
       (output) => ({ type: 'done', output }),
       (thrown: unknown) => {
         const error = CloudError.from(thrown, envelope.requestId ?? undefined);

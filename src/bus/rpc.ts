@@ -13,11 +13,13 @@ import { CONTRACT_VERSION, TIMEOUT_MS } from '#contracts/contract.ts';
 import { CloudError } from '#domain/errors.ts';
 import { currentContext } from '#observe/context.ts';
 import type { Log } from '#observe/log.ts';
+import { NO_TELEMETRY, type Telemetry } from '#observe/telemetry.ts';
 import { checked } from '#schema/check.ts';
 import { type Envelope, type JobProgress, type Reply, topicOf } from './envelope.ts';
 import { callAndWait } from './rpc-call.ts';
 import { type AnyHandler, type HandlerContext, RpcServer } from './rpc-server.ts';
-import type { Subscription, Transport } from './transport.ts';
+import { observedCall } from './rpc-telemetry.ts';
+import { INBOX, type Subscription, type Transport } from './transport.ts';
 
 export interface CallOptions {
   /** Names the work, so that a repeat is recognised: `<operationId>/<step>`. Absent: every call is new work. */
@@ -45,6 +47,7 @@ export type Client<C extends Contract> = {
 export interface RpcOptions {
   readonly transport: Transport;
   readonly log: Log;
+  readonly telemetry?: Telemetry;
 }
 
 /** How long running handlers are waited for at the end. */
@@ -53,7 +56,8 @@ const HANDLERS_MS = 10_000;
 export class Rpc {
   readonly #transport: Transport;
   readonly #log: Log;
-  readonly #inbox = `reply.${randomUUID()}`;
+  readonly #telemetry: Telemetry;
+  readonly #inbox = `${INBOX}${randomUUID()}`;
   readonly #pending = new Map<string, (reply: Reply) => void>();
   #inboxSubscription: Promise<Subscription> | undefined;
   readonly #subscriptions: Subscription[] = [];
@@ -62,6 +66,7 @@ export class Rpc {
   constructor(options: RpcOptions) {
     this.#transport = options.transport;
     this.#log = options.log;
+    this.#telemetry = options.telemetry ?? NO_TELEMETRY;
   }
 
   /** Answers a contract's methods, as any process of the role or (with `host`) as that one agent. */
@@ -76,6 +81,7 @@ export class Rpc {
       handlers: handlers as unknown as Readonly<Record<string, AnyHandler>>,
       name: options.name,
       log: options.log,
+      telemetry: this.#telemetry,
       closing: this.#closing.signal,
       reply: (to, reply) => this.#reply(to, reply),
     });
@@ -88,7 +94,9 @@ export class Rpc {
     const methods = Object.entries(contract.methods).map(([method, description]) => [
       method,
       (input: unknown, options: CallOptions = {}) =>
-        this.#ask({ contract, method, description, name, host, input }, options),
+        observedCall(this.#telemetry, { contract, method, name, host }, () =>
+          this.#ask({ contract, method, description, name, host, input }, options),
+        ),
     ]);
     return Object.fromEntries(methods) as Client<C>;
   }
@@ -117,17 +125,18 @@ export class Rpc {
       operationId: context?.operationId ?? null,
       step: context?.step ?? null,
       instanceId: context?.instanceId ?? null,
+      traceparent: context?.traceparent,
       deadline,
       contractVersion: CONTRACT_VERSION,
       body,
     });
     const topic = topicOf(contract.role, host);
     if (description.kind === 'cast') {
-      await this.#transport.publish(topic, JSON.stringify(envelope(Date.now() + timeoutMs)));
+      const until = Date.now() + timeoutMs;
+      await this.#transport.publish(topic, JSON.stringify(envelope(until)), { until });
       return {};
     }
-    this.#inboxSubscription ??= this.#transport.subscribe(this.#inbox, (message) => this.#receive(message));
-    await this.#inboxSubscription;
+    await this.#inboxOpen();
     const what = `${contract.role}${host ? ` on ${host}` : ''}: ${method}`;
     const output = await callAndWait({
       envelope,
@@ -136,13 +145,25 @@ export class Rpc {
       isJob: description.kind === 'job',
       signals: [this.#closing.signal, ...(options.signal ? [options.signal] : [])],
       onProgress: (progress) => options.onProgress?.(progress),
-      publish: (message) => this.#transport.publish(topic, message),
+      publish: (message, until) => this.#transport.publish(topic, message, { until }),
       listen: (onReply) => {
         this.#pending.set(messageId, onReply);
         return () => this.#pending.delete(messageId);
       },
     });
     return checked(description.output, output, `${what} output`);
+  }
+
+  /** Subscribes to the answers, once; a subscription that failed is tried anew by the next call. */
+  async #inboxOpen(): Promise<void> {
+    this.#inboxSubscription ??= this.#transport.subscribe(this.#inbox, (message) => this.#receive(message));
+    const subscription = this.#inboxSubscription;
+    try {
+      await subscription;
+    } catch (error) {
+      if (this.#inboxSubscription === subscription) this.#inboxSubscription = undefined;
+      throw error;
+    }
   }
 
   async #receive(message: string): Promise<void> {
