@@ -52,6 +52,23 @@ function transactionTests(open: OpenDatabase): void {
     await db.close();
   });
 
+  test('what reads at one moment does not see what is written after it', async () => {
+    const db = await open();
+    await addMessage(db.queries, 'before');
+    const ids = (rows: readonly { id: string }[]) => rows.map(({ id }) => id);
+    await db.read(async (trx) => {
+      assert.deepEqual(ids(await trx.selectFrom('outbox').select('id').execute()), ['before']);
+      const after = db.transaction((other) => addMessage(other, 'after'));
+      // Where there is one connection the other waits for it.
+      if (db.runsSideBySide) await after;
+      else after.catch(() => undefined);
+      assert.deepEqual(ids(await trx.selectFrom('outbox').select('id').execute()), ['before']);
+    });
+    await db.transaction((trx) => addMessage(trx, 'last'));
+    assert.deepEqual(await messages(db), ['after', 'before', 'last']);
+    await db.close();
+  });
+
   test('what is not part of a transaction is not rolled back with it', async () => {
     const db = await open();
     const begun = Promise.withResolvers<void>();
@@ -148,6 +165,16 @@ function groupCommitTests(open: OpenDatabase): void {
 }
 
 const LEASE_MS = 1_000;
+const OPERATION = {
+  kind: 'delete',
+  version: 1,
+  serverId: 's',
+  projectId: 'p',
+  userId: 'u',
+  requestId: 'r',
+  input: {},
+  secrets: { a: 'b' },
+} as const;
 
 function fencingTests(open: OpenDatabase): void {
   /** One accepted operation, two conductors over the record, and a clock to turn. */
@@ -156,13 +183,24 @@ function fencingTests(open: OpenDatabase): void {
     const clock = { now: 1_000_000 };
     const stores = [journalStore(db, () => clock.now), journalStore(db, () => clock.now)] as const;
     const id = randomUUID();
-    const operation = { id, kind: 'delete', version: 1, serverId: 's', projectId: 'p', userId: 'u' } as const;
-    await insertOperation(db.queries, { ...operation, requestId: 'r', input: {}, secrets: { a: 'b' } }, 1);
+    await insertOperation(db.queries, { ...OPERATION, id }, 1);
     const claim = async (which: 0 | 1): Promise<LeasedOperation | undefined> =>
       (await stores[which].claim(`owner ${which}`, LEASE_MS, 10))[0];
     return { db, clock, stores, id, claim };
   };
   const step = (name: string) => [{ step: name, event: 'started', data: null }] as const;
+
+  test('an operation of a newer version, or of a kind that is not known, is left to who knows it', async () => {
+    const db = await open();
+    await insertOperation(db.queries, { ...OPERATION, id: 'old', version: 1 }, 1);
+    await insertOperation(db.queries, { ...OPERATION, id: 'new', version: 3 }, 1);
+    const ids = async (known: object) =>
+      (await journalStore(db, () => 1, known).claim('me', 1000, 10)).map(({ id }) => id);
+    assert.deepEqual(await ids({ stop: 9 }), []);
+    assert.deepEqual(await ids({ [OPERATION.kind]: 2 }), ['old']);
+    assert.deepEqual(await ids({ [OPERATION.kind]: 3 }), ['new']);
+    await db.close();
+  });
 
   test('an operation is claimed by one of two', async () => {
     const { db, stores, id } = await cell();

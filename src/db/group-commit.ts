@@ -24,8 +24,10 @@ export function groupCommit(transaction: Database['transaction']): Database['com
   let running = false;
 
   const runGroup = async (group: readonly Waiting[]) => {
-    const settle: (() => void)[] = [];
+    let settle: (() => void)[] = [];
     await transaction(async (trx) => {
+      // The engine may have run us before, in vain: what came out then does not count.
+      settle = [];
       for (const { work, resolve, reject } of group) {
         try {
           const value = await work(trx);

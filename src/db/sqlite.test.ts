@@ -24,6 +24,21 @@ test('what was committed is there after opening again', async () => {
   await second.close();
 });
 
+test('another process writes while one reads at one moment', async () => {
+  const path = join(dir, 'two.sqlite');
+  const [reader, writer] = [await openSqlite(path), await openSqlite(path)];
+  const count = (rows: readonly unknown[]) => rows.length;
+  await reader.read(async (trx) => {
+    assert.equal(count(await trx.selectFrom('outbox').selectAll().execute()), 0);
+    await writer.transaction((other) =>
+      other.insertInto('outbox').values({ id: 'a', message: '{}', created_at: 1 }).execute(),
+    );
+    assert.equal(count(await trx.selectFrom('outbox').selectAll().execute()), 0);
+  });
+  assert.equal(count(await reader.queries.selectFrom('outbox').selectAll().execute()), 1);
+  for (const each of [reader, writer]) await each.close();
+});
+
 test('a value that SQLite would store as NULL is an error', async () => {
   const db = await openSqlite(':memory:');
   const insert = db.queries.insertInto('outbox').values({ id: 'a', message: '{}', created_at: Number.NaN });

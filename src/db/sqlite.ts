@@ -37,8 +37,8 @@ const REVISION = "select total_changes() || ' ' || data_version as revision from
 const UNIQUE = 2067;
 const PRIMARY_KEY = 1555;
 
-/** Opens (and creates and migrates) the database at `path`; `:memory:` for tests. The file is private to its user. */
-export async function openSqlite(path: string): Promise<Database> {
+/** Opens (and creates and migrates, see `migrate`) the database at `path`; `:memory:` for tests. The file is private to its user. */
+export async function openSqlite(path: string, schema?: string): Promise<Database> {
   let revision: () => string | null = () => null;
   const opened = () => {
     const db = open(path);
@@ -47,13 +47,17 @@ export async function openSqlite(path: string): Promise<Database> {
     return db;
   };
   const queries = new Kysely<Schema>({ dialect: dialect(opened) });
-  await migrate(queries);
+  await migrate(queries, schema);
   const transaction: Database['transaction'] = (work) => queries.transaction().execute(work);
+  const commit = groupCommit(transaction);
   return {
     queries,
     transaction,
-    commit: groupCommit(transaction),
+    commit,
+    commitGuarded: commit,
+    read: (work) => queries.transaction().setAccessMode('read only').execute(work),
     revision: () => revision(),
+    runsSideBySide: false,
     isUniqueViolation: (error) => {
       const code = (error as { errcode?: number }).errcode;
       return code === UNIQUE || code === PRIMARY_KEY;
@@ -88,11 +92,18 @@ function open(path: string): DatabaseSync {
 
 function dialect(open: () => DatabaseSync): Dialect {
   return {
-    createAdapter: () => new SqliteAdapter(),
+    createAdapter: () => new Adapter(),
     createQueryCompiler: () => new SqliteQueryCompiler(),
     createIntrospector: (db) => new SqliteIntrospector(db),
     createDriver: () => driver(open),
   };
+}
+
+/** SQLite can take back what was done to its schema: so all migrations are one commit, or none, whatever is killed when. */
+class Adapter extends SqliteAdapter {
+  override get supportsTransactionalDdl(): boolean {
+    return true;
+  }
 }
 
 function driver(open: () => DatabaseSync): Driver {
@@ -110,7 +121,7 @@ function driver(open: () => DatabaseSync): Driver {
     },
     releaseConnection: async () => {},
     destroy: async () => connection?.close(),
-    beginTransaction: run('begin immediate'),
+    beginTransaction: (to, { accessMode }) => run(accessMode === 'read only' ? 'begin' : 'begin immediate')(to),
     commitTransaction: run('commit'),
     rollbackTransaction: run('rollback'),
   };

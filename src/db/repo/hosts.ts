@@ -2,6 +2,7 @@
 import { randomUUID } from 'node:crypto';
 import type { Queries } from '../database.ts';
 import type { AllocationRow, HostRow } from '../tables/compute.ts';
+import { nextServiceNumber } from './services.ts';
 
 export type HostDescription = Pick<
   HostRow,
@@ -15,17 +16,34 @@ export type HostDescription = Pick<
   | 'cpu_model'
   | 'cpu_arch'
   | 'contract_version'
->;
+> &
+  Partial<Pick<HostRow, 'address' | 'booted_at' | 'network_kind' | 'network_address'>>;
 
-/** Creates the host or renews what it says of itself; whether it is enabled is kept. */
-export async function registerHost(db: Queries, host: HostDescription, now: number): Promise<void> {
-  await db
+/** Nova's `service_down_time`: a host that was not heard of for so long is down. */
+const DOWN_AFTER_MS = 60_000;
+/** Two heartbeats and a half: when all hosts are silent for longer, it is not the hosts. */
+const DEAF_AFTER_MS = 25_000;
+
+/** Whether a host counts as up at `now`: it was heard of lately, and no operator says that it is dead. */
+export function isUp(host: Pick<HostRow, 'seen_at' | 'forced_down'>, now: number): boolean {
+  return host.forced_down === 0 && now - host.seen_at < DOWN_AFTER_MS;
+}
+
+/** Creates the host or renews what it says of itself; whether it is enabled is kept. In a transaction, for its number. */
+export async function registerHost(trx: Queries, host: HostDescription, now: number): Promise<void> {
+  await trx
     .insertInto('hosts')
     .values({
+      address: '',
+      booted_at: null,
+      network_kind: 'none',
+      network_address: '',
       ...host,
       id: randomUUID(),
+      number: await nextServiceNumber(trx),
       enabled: 1,
       disabled_reason: null,
+      forced_down: 0,
       seen_at: now,
       created_at: now,
       generation: 0,
@@ -43,6 +61,23 @@ export async function markSeen(db: Queries, names: readonly string[], now: numbe
     .updateTable('hosts')
     .set({ seen_at: now })
     .where('name', 'in', [...names])
+    .execute();
+}
+
+/**
+ * After a time in which nobody could hear hosts, none of them counts as down that was up before: each gets time for a
+ * heartbeat. Who begins to listen calls this first.
+ */
+export async function forgiveSilence(db: Queries, now: number): Promise<void> {
+  const { last } = await db
+    .selectFrom('hosts')
+    .select((e) => e.fn.max('seen_at').as('last'))
+    .executeTakeFirstOrThrow();
+  if (last === null || now - last < DEAF_AFTER_MS) return;
+  await db
+    .updateTable('hosts')
+    .set({ seen_at: now - DOWN_AFTER_MS / 2 })
+    .where('seen_at', '>', last - DOWN_AFTER_MS)
     .execute();
 }
 
@@ -87,8 +122,25 @@ export async function usageByHost(db: Queries, host?: string): Promise<Map<strin
   );
 }
 
-export function findAllocation(db: Queries, serverId: string): Promise<AllocationRow | undefined> {
-  return db.selectFrom('allocations').selectAll().where('server_id', '=', serverId).executeTakeFirst();
+/** The room that a server holds where it is, or is being put. */
+export async function findAllocation(db: Queries, serverId: string): Promise<AllocationRow | undefined> {
+  return (await allocationsOf(db, serverId)).find(({ held_for }) => held_for === 'server');
+}
+
+/** All the room that a server holds; while it moves that is on two hosts. */
+export function allocationsOf(db: Queries, serverId: string): Promise<AllocationRow[]> {
+  return db.selectFrom('allocations').selectAll().where('server_id', '=', serverId).execute();
+}
+
+/** Where these servers have room. */
+export async function hostsOfServers(db: Queries, serverIds: readonly string[]): Promise<Set<string>> {
+  const rows = await db
+    .selectFrom('allocations')
+    .select('host')
+    .where('server_id', 'in', [...serverIds])
+    .where('held_for', '=', 'server')
+    .execute();
+  return new Set(rows.map(({ host }) => host));
 }
 
 /**
@@ -107,18 +159,26 @@ export async function insertAllocation(trx: Queries, allocation: AllocationRow, 
   return true;
 }
 
-/** Frees what the server holds; answers the host it held. */
-export async function removeAllocation(trx: Queries, serverId: string): Promise<string | null> {
-  const row = await trx
-    .deleteFrom('allocations')
-    .where('server_id', '=', serverId)
-    .returning('host')
-    .executeTakeFirst();
-  if (!row) return null;
-  await trx
-    .updateTable('hosts')
-    .set((e) => ({ generation: e('generation', '+', 1) }))
-    .where('name', '=', row.host)
-    .execute();
-  return row.host;
+/** Frees what the server holds, or only what it holds for one thing; answers the hosts. */
+export async function removeAllocations(
+  trx: Queries,
+  serverId: string,
+  heldFor?: AllocationRow['held_for'],
+): Promise<string[]> {
+  let query = trx.deleteFrom('allocations').where('server_id', '=', serverId);
+  if (heldFor) query = query.where('held_for', '=', heldFor);
+  const hosts = (await query.returning('host').execute()).map(({ host }) => host);
+  if (hosts.length > 0) {
+    await trx
+      .updateTable('hosts')
+      .set((e) => ({ generation: e('generation', '+', 1) }))
+      .where('name', 'in', hosts)
+      .execute();
+  }
+  return hosts;
+}
+
+/** What a server holds it holds from now on for something else; the room is the same. */
+export async function holdFor(trx: Queries, serverId: string, heldFor: AllocationRow['held_for']): Promise<void> {
+  await trx.updateTable('allocations').set({ held_for: heldFor }).where('server_id', '=', serverId).execute();
 }

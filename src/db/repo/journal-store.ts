@@ -2,7 +2,8 @@
  * The journal in the database. Writes of operations that run at the same time share one transaction, since the commit
  * is what costs; each stays all or nothing by itself, because its first statement is the fence check.
  */
-import type { Transaction } from 'kysely';
+import { sql, type Transaction } from 'kysely';
+import type { OperationKind } from '#domain/operation/operation.ts';
 import type { InstancePatch } from '#journal/define.ts';
 import {
   type Ending,
@@ -12,13 +13,20 @@ import {
   type LeasedOperation,
   LeaseLost,
 } from '#journal/store.ts';
-import type { Database, Schema } from '../database.ts';
+import type { Database, Queries, Schema } from '../database.ts';
 import type { OperationRow } from '../tables/journal.ts';
 import { removeMessages } from './operations.ts';
-import { changeServer, type ServerPatch } from './servers.ts';
+import { changeMigration, endMigrations, failMigration } from './server-migrations.ts';
+import { changedColumns, changeServer, changeServerTakenOver, type ServerPatch } from './servers.ts';
 
-export function journalStore(db: Database, now: () => number = Date.now): JournalStore {
-  const { commit } = db;
+/** `known`: the versions of operations that are known here; those of newer ones are left to who knows them. All, where not given. */
+export function journalStore(
+  db: Database,
+  now: () => number = Date.now,
+  known?: Readonly<Partial<Record<OperationKind, number>>>,
+): JournalStore {
+  // Each begins with the row of its operation.
+  const commit = db.commitGuarded;
 
   /** The fence check, and the operation's own change. Zero rows: another owner has it, and nothing is written. */
   const guarded = async (
@@ -54,6 +62,13 @@ export function journalStore(db: Database, now: () => number = Date.now): Journa
     await trx.insertInto('journal').values(rows).execute();
   };
 
+  /** The row of the operation's server; of one that a stronger operation has taken over only `facts`. */
+  const change = async (trx: Queries, operation: LeasedOperation, patch: ServerPatch, facts: ServerPatch) => {
+    if (Object.keys(patch).length === 0) return;
+    const isItsOwn = await changeServer(trx, operation.serverId, operation.id, patch, now());
+    if (!isItsOwn) await changeServerTakenOver(trx, operation.serverId, facts, now());
+  };
+
   return {
     async claim(owner, leaseMs, limit, id) {
       return commit(async (trx) => {
@@ -63,7 +78,9 @@ export function journalStore(db: Database, now: () => number = Date.now): Journa
           .where('finished_at', 'is', null)
           .where('state', '!=', 'needs_attention')
           .where((e) => e.or([e('lease_owner', 'is', null), e('lease_until', '<', now())]));
+        if (known) free = free.where('version', '<=', newestOf(known));
         if (id !== undefined) free = free.where('id', '=', id);
+        if (db.runsSideBySide) free = free.forUpdate().skipLocked();
         const claimed: LeasedOperation[] = [];
         for (const found of await free.orderBy('created_at').limit(limit).execute()) {
           const row = await trx
@@ -124,9 +141,9 @@ export function journalStore(db: Database, now: () => number = Date.now): Journa
       commit(async (trx) => {
         await guarded(trx, operation, { ...(effect.state && { state: effect.state }) });
         await addEntries(trx, operation.id, entries);
-        const patch = serverPatch(effect.patch ?? {});
-        if (effect.task) patch.task_state = effect.task;
-        await changeServer(trx, operation.serverId, operation.id, patch, now());
+        const facts = serverPatch(effect.patch ?? {});
+        await change(trx, operation, effect.task ? { ...facts, task_state: effect.task } : facts, facts);
+        if (effect.patch?.migration) await changeMigration(trx, operation.id, effect.patch.migration, now());
       }),
 
     finish: (operation, entries, instance, ending: Ending) =>
@@ -141,14 +158,21 @@ export function journalStore(db: Database, now: () => number = Date.now): Journa
           ...(ended && { finished_at: now(), secrets: null }),
         });
         await addEntries(trx, operation.id, entries);
-        const patch = serverPatch(instance);
-        patch.task_state = null;
+        const vmState = ending.vmState === 'same' ? {} : { vm_state: ending.vmState };
+        const patch: ServerPatch = { ...serverPatch(instance), ...vmState, task_state: null };
         if (ended) patch.operation_id = null;
-        if (ending.vmState !== 'same') patch.vm_state = ending.vmState;
         if (ending.vmState === 'error' && ending.error) {
           patch.fault = JSON.stringify({ code: 500, message: ending.error.message, created: now() });
         }
-        await changeServer(trx, operation.serverId, operation.id, patch, now());
+        // Where a failure would leave it is for the stronger one to say.
+        const facts = { ...serverPatch(instance), ...(ending.state === 'done' && vmState) };
+        await change(trx, operation, patch, facts);
+        if (instance.migration) await changeMigration(trx, operation.id, instance.migration, now());
+        if (ending.state !== 'done') {
+          const as = ending.error?.code === 'cancelled' ? 'cancelled' : 'error';
+          await failMigration(trx, operation.id, as, now());
+        }
+        if (instance.deletedAt !== undefined) await endMigrations(trx, operation.serverId, now());
       }),
 
     async progress(operation, progress) {
@@ -160,7 +184,8 @@ export function journalStore(db: Database, now: () => number = Date.now): Journa
 function leased(row: OperationRow): LeasedOperation {
   return {
     id: row.id,
-    kind: row.kind,
+    // Instant ones have ended, and are never claimed.
+    kind: row.kind as OperationKind,
     version: row.version,
     serverId: row.server_id,
     projectId: row.project_id,
@@ -171,6 +196,8 @@ function leased(row: OperationRow): LeasedOperation {
     state: row.state,
     cancelReason: row.cancel_reason,
     fence: row.fence,
+    createdAt: row.created_at,
+    traceparent: row.traceparent,
   };
 }
 
@@ -183,5 +210,15 @@ function serverPatch(patch: InstancePatch): ServerPatch {
     ...(patch.launchedAt !== undefined && { launched_at: patch.launchedAt }),
     ...(patch.terminatedAt !== undefined && { terminated_at: patch.terminatedAt }),
     ...(patch.deletedAt !== undefined && { deleted_at: patch.deletedAt }),
+    ...(patch.shelvedImageId !== undefined && { shelved_image_id: patch.shelvedImageId }),
+    ...(patch.shelvedAt !== undefined && { shelved_at: patch.shelvedAt }),
+    ...(patch.softDeletedAt !== undefined && { soft_deleted_at: patch.softDeletedAt }),
+    ...(patch.changes && changedColumns(patch.changes)),
   };
+}
+
+/** The newest version that is known of a row's kind; 0 of one that is not. */
+function newestOf(known: Readonly<Partial<Record<OperationKind, number>>>) {
+  const kinds = Object.entries(known).map(([kind, version]) => sql`when ${kind} then ${sql.lit(version)}`);
+  return sql<number>`case kind ${sql.join(kinds, sql` `)} else 0 end`;
 }

@@ -1,38 +1,110 @@
 /** Queries of the servers table. */
-import { type Expression, type Selectable, sql } from 'kysely';
-import type { VmState } from '#domain/instance/states.ts';
+import { type Expression, type Selectable, type SqlBool, sql } from 'kysely';
+import type { ServerChanges } from '#domain/instance/instance.ts';
+import type { StatesOfStatus, VmState } from '#domain/instance/states.ts';
+import { STRONGER } from '#domain/instance/transitions.ts';
 import type { Queries } from '../database.ts';
 import type { ServerRow } from '../tables/compute.ts';
 
 export type ServerPatch = Partial<Omit<ServerRow, 'id' | 'version' | 'created_at'>>;
 
-/** Changes the row for an operation, as long as the server still belongs to it; a stronger one may have taken it over. */
+/** The columns in which facts of a server are kept that an operation may change. */
+export function changedColumns(changes: ServerChanges): ServerPatch {
+  return {
+    ...(changes.flavor !== undefined && { flavor: JSON.stringify(changes.flavor) }),
+    ...(changes.imageId !== undefined && { image_id: changes.imageId }),
+    ...(changes.imageProperties !== undefined && { image_properties: JSON.stringify(changes.imageProperties) }),
+    ...(changes.name !== undefined && { name: changes.name }),
+    ...(changes.hostname !== undefined && { hostname: changes.hostname }),
+    ...(changes.description !== undefined && { description: changes.description }),
+    ...(changes.metadata !== undefined && { metadata: JSON.stringify(changes.metadata) }),
+    ...(changes.keyName !== undefined && { key_name: changes.keyName }),
+    ...(changes.publicKey !== undefined && { public_key: changes.publicKey }),
+    ...(changes.userData !== undefined && { user_data: changes.userData }),
+    ...(changes.diskConfig !== undefined && { disk_config: changes.diskConfig }),
+    ...(changes.accessIpV4 !== undefined && { access_ip_v4: changes.accessIpV4 }),
+    ...(changes.accessIpV6 !== undefined && { access_ip_v6: changes.accessIpV6 }),
+  };
+}
+
+/** Changes the row for an operation, as long as the server still belongs to it; answers whether it does. */
 export async function changeServer(
   db: Queries,
   id: string,
   operationId: string,
   patch: ServerPatch,
   now: number,
-): Promise<void> {
+): Promise<boolean> {
+  const { numUpdatedRows } = await db
+    .updateTable('servers')
+    .set((e) => ({ ...patch, updated_at: now, version: e('version', '+', 1) }))
+    .where('id', '=', id)
+    .where('operation_id', '=', operationId)
+    .executeTakeFirst();
+  return numUpdatedRows > 0n;
+}
+
+/**
+ * Changes the row for an operation that has not ended when a stronger one has taken the server over. That one waits for the end
+ * of it, and must find what was really done.
+ */
+export async function changeServerTakenOver(db: Queries, id: string, patch: ServerPatch, now: number): Promise<void> {
   if (Object.keys(patch).length === 0) return;
   await db
     .updateTable('servers')
     .set((e) => ({ ...patch, updated_at: now, version: e('version', '+', 1) }))
     .where('id', '=', id)
-    .where('operation_id', '=', operationId)
+    .where((e) =>
+      e.exists(
+        e
+          .selectFrom('operations')
+          .select('operations.id')
+          .whereRef('operations.id', '=', 'servers.operation_id')
+          .where('operations.kind', 'in', [...STRONGER])
+          .where('operations.finished_at', 'is', null),
+      ),
+    )
     .execute();
 }
 
-/** Changes a row that no operation is working on; answers whether it was so. */
-export async function changeIdleServer(db: Queries, id: string, patch: ServerPatch, now: number): Promise<boolean> {
+/** Changes a row that nobody has changed since it was read and no operation is working on; answers whether it was so. */
+export async function changeIdleServer(db: Queries, row: ServerRow, patch: ServerPatch, now: number): Promise<boolean> {
   const { numUpdatedRows } = await db
     .updateTable('servers')
-    .set((e) => ({ ...patch, updated_at: now, version: e('version', '+', 1) }))
-    .where('id', '=', id)
-    .where('operation_id', 'is', null)
+    .set({ ...patch, updated_at: now, version: row.version + 1 })
+    .where('id', '=', row.id)
+    .where('version', '=', row.version)
+    .where('task_state', 'is', null)
     .where('deleted_at', 'is', null)
     .executeTakeFirst();
   return numUpdatedRows > 0n;
+}
+
+/** Servers on a host that are not deleted. */
+export function serversOn(db: Queries, host: string): Promise<ServerRow[]> {
+  return db.selectFrom('servers').selectAll().where('host', '=', host).where('deleted_at', 'is', null).execute();
+}
+
+/** Servers that nobody works on and that have been in a state since before a moment. */
+export function overdueServers(
+  db: Queries,
+  asked: {
+    readonly vmState: VmState;
+    readonly since: 'soft_deleted_at' | 'shelved_at';
+    readonly before: number;
+    readonly limit: number;
+  },
+): Promise<ServerRow[]> {
+  return db
+    .selectFrom('servers')
+    .selectAll()
+    .where('vm_state', '=', asked.vmState)
+    .where('task_state', 'is', null)
+    .where('deleted_at', 'is', null)
+    .where(asked.since, '<=', asked.before)
+    .orderBy(asked.since)
+    .limit(asked.limit)
+    .execute();
 }
 
 /** Changes what the owner may change at any time (name, metadata, …). */
@@ -70,7 +142,8 @@ export interface ServerFilter {
   /** Null: every project. */
   readonly projectId: string | null;
   readonly deleted: boolean;
-  readonly vmStates?: readonly VmState[];
+  /** Any of these; not given: all. */
+  readonly states?: readonly StatesOfStatus[];
   /** Says for each name whether it matches. */
   readonly name?: (names: readonly string[]) => readonly boolean[];
   readonly equals: Partial<Pick<ServerRow, 'image_id' | 'host' | 'user_id' | 'reservation_id' | 'key_name' | 'locked'>>;
@@ -80,6 +153,19 @@ export interface ServerFilter {
   readonly changedSince?: number;
   readonly changedBefore?: number;
   readonly availabilityZone?: string;
+  readonly tags?: TagFilter;
+}
+
+/** Each list only says something when it is not empty. */
+export interface TagFilter {
+  /** It has all of these. */
+  readonly all: readonly string[];
+  /** It has at least one. */
+  readonly any: readonly string[];
+  /** It has not all of them. */
+  readonly notAll: readonly string[];
+  /** It has none. */
+  readonly notAny: readonly string[];
 }
 
 export type ServerSortKey =
@@ -111,14 +197,35 @@ export async function listServers(db: Queries, filter: ServerFilter, page: Serve
   query = filter.deleted ? query.where('deleted_at', 'is not', null) : query.where('deleted_at', 'is', null);
   if (filter.projectId !== null) query = query.where('project_id', '=', filter.projectId);
   // An empty list matches nothing, and neither engine takes an empty `in ()`.
-  if (filter.vmStates?.length === 0 || filter.ids?.length === 0) return [];
-  if (filter.vmStates) query = query.where('vm_state', 'in', [...filter.vmStates]);
+  if (filter.states?.length === 0 || filter.ids?.length === 0) return [];
+  const { states } = filter;
+  if (states) {
+    query = query.where((e) =>
+      e.or(
+        states.map(({ vmState, tasks }) =>
+          e.and([
+            e('vm_state', '=', vmState),
+            'only' in tasks
+              ? e('task_state', 'in', [...tasks.only])
+              : tasks.but.length === 0
+                ? e.lit(true)
+                : e.or([e('task_state', 'is', null), e('task_state', 'not in', [...tasks.but])]),
+          ]),
+        ),
+      ),
+    );
+  }
   if (filter.ids) query = query.where('id', 'in', [...filter.ids]);
   if (filter.flavorId !== undefined)
     query = query.where('flavor', 'like', `{"id":${JSON.stringify(filter.flavorId)},%`);
   if (filter.changedSince !== undefined) query = query.where('updated_at', '>=', filter.changedSince);
   if (filter.changedBefore !== undefined) query = query.where('updated_at', '<=', filter.changedBefore);
   if (filter.availabilityZone !== undefined) query = query.where('availability_zone', '=', filter.availabilityZone);
+  const { all = [], any = [], notAll = [], notAny = [] } = filter.tags ?? {};
+  if (all.length > 0) query = query.where((e) => e.and(all.map(hasTag)));
+  if (any.length > 0) query = query.where((e) => e.or(any.map(hasTag)));
+  if (notAll.length > 0) query = query.where((e) => e.not(e.and(notAll.map(hasTag))));
+  if (notAny.length > 0) query = query.where((e) => e.not(e.or(notAny.map(hasTag))));
   for (const [key, value] of Object.entries(filter.equals)) query = query.where(key as 'host', '=', value as string);
   const order = [...page.sort, { key: 'id' as const, dir: page.sort[0]?.dir ?? 'desc' }];
   const { after } = page;
@@ -140,6 +247,14 @@ export async function listServers(db: Queries, filter: ServerFilter, page: Serve
   const rows = await query.limit(MAX_NAMES_MATCHED).execute();
   const matches = filter.name(rows.map((row) => row.name));
   return rows.filter((_, index) => matches[index]).slice(0, page.limit);
+}
+
+/**
+ * Looks for `,"tag"` in the column's JSON text, whose first bracket becomes a comma. A tag holds no comma, so that can only
+ * be a whole one; and engines agree on `replace`, case included, as they do not on JSON.
+ */
+function hasTag(tag: string): Expression<SqlBool> {
+  return sql<SqlBool>`replace(',' || substr(tags, 2), ${`,${JSON.stringify(tag)}`}, '') <> ',' || substr(tags, 2)`;
 }
 
 /** What an absent value counts as, so that engines agree where it stands and paging can begin after it. */

@@ -1,4 +1,5 @@
 /** The compute tables: flavors, key pairs, servers, hosts and what servers hold of them. Times are epoch ms. */
+import type { ComputeResource } from '#domain/compute-quota.ts';
 import type { TaskState, VmState } from '#domain/instance/states.ts';
 
 export interface FlavorRow {
@@ -41,6 +42,8 @@ export interface ServerRow {
   description: string | null;
   /** The image it was booted from; the row outlives the image. */
   image_id: string;
+  /** JSON object of strings: what that image says about how it wants to be run (`hw_…`, `os_…`). */
+  image_properties: string;
   /** JSON, `FlavorSnapshot`: the flavor as it was at launch. */
   flavor: string;
   key_name: string | null;
@@ -66,6 +69,8 @@ export interface ServerRow {
   fault: string | null;
   locked: number;
   locked_reason: string | null;
+  /** Whose lock it is; an owner cannot undo an administrator's. */
+  locked_by: 'owner' | 'admin' | null;
   access_ip_v4: string;
   access_ip_v6: string;
   disk_config: 'AUTO' | 'MANUAL';
@@ -75,6 +80,10 @@ export interface ServerRow {
   terminated_at: number | null;
   created_at: number;
   updated_at: number;
+  /** The image that holds its disk while it is shelved. */
+  shelved_image_id: string | null;
+  shelved_at: number | null;
+  soft_deleted_at: number | null;
   /** Set when deleted; the row stays for the record of actions. */
   deleted_at: number | null;
   /** Counts every change, so that a rendered server can be cached by it. */
@@ -83,6 +92,8 @@ export interface ServerRow {
 
 export interface HostRow {
   id: string;
+  /** Counts up over hosts and services; what the API of older microversions calls it. */
+  number: number;
   name: string;
   availability_zone: string;
   enabled: number;
@@ -94,10 +105,20 @@ export interface HostRow {
   hypervisor_version: number;
   cpu_model: string;
   cpu_arch: string;
+  /** Where other hosts reach it; empty where its agent did not say. */
+  address: string;
+  /** How it runs networks; `none`: each of its guests is alone. */
+  network_kind: 'rooted' | 'rootless' | 'none';
+  /** Where other hosts' tunnels to it end; empty: it has none. */
+  network_address: string;
+  /** When the machine began to run; null where its agent did not say. */
+  booted_at: number | null;
   contract_version: number;
   /** The last heartbeat. */
   seen_at: number;
   created_at: number;
+  /** An operator says that it is dead, whatever its agent says. */
+  forced_down: number;
   /** Changes with every claim, so that two schedulers cannot book the same room. */
   generation: number;
 }
@@ -105,6 +126,8 @@ export interface HostRow {
 /** What a server holds of a host. Usage is the sum of these rows; no counter is kept anywhere. */
 export interface AllocationRow {
   server_id: string;
+  /** `migration`: on the host that a move left, until it is known that there is no way back. */
+  held_for: 'server' | 'migration';
   host: string;
   vcpus: number;
   memory_mib: number;
@@ -112,11 +135,90 @@ export interface AllocationRow {
   created_at: number;
 }
 
+export interface ServerGroupRow {
+  id: string;
+  project_id: string;
+  user_id: string;
+  name: string;
+  policy: 'affinity' | 'anti-affinity' | 'soft-affinity' | 'soft-anti-affinity';
+  /** JSON object, `{max_server_per_host}` for anti-affinity. */
+  rules: string;
+  created_at: number;
+}
+
+/** A server is in one group for life; one that was deleted is no member any more. */
+export interface ServerGroupMemberRow {
+  server_id: string;
+  group_id: string;
+}
+
+/** Nova's words; a live migration is `running` where a cold one is `migrating`. */
+export const MIGRATION_STATUSES = [
+  'accepted',
+  'preparing',
+  'pre-migrating',
+  'migrating',
+  'running',
+  'post-migrating',
+  'finished',
+  'confirming',
+  'confirmed',
+  'reverting',
+  'reverted',
+  'completed',
+  'done',
+  'cancelled',
+  'error',
+] as const;
+export type MigrationStatus = (typeof MIGRATION_STATUSES)[number];
+
+/** A move of a server: to another host, another flavor, or both. */
+export interface ServerMigrationRow {
+  /** Counts up; what the API of older microversions calls it. */
+  id: number;
+  uuid: string;
+  server_id: string;
+  project_id: string;
+  user_id: string;
+  type: 'migration' | 'resize' | 'live-migration' | 'evacuation';
+  status: MigrationStatus;
+  source_host: string;
+  /** Null until the scheduler has picked one. */
+  dest_host: string | null;
+  /** JSON, `FlavorSnapshot`. */
+  old_flavor: string;
+  new_flavor: string;
+  /** The operation that works on it, or did so last. */
+  operation_id: string | null;
+  created_at: number;
+  updated_at: number;
+}
+
+export interface ConsoleTokenRow {
+  /** SHA-256 in hex: whoever reads the record can open no console with it. */
+  token_hash: string;
+  server_id: string;
+  kind: 'novnc' | 'serial';
+  expires_at: number;
+}
+
+/** What an administrator has set for a project. */
+export interface ComputeQuotaRow {
+  project_id: string;
+  resource: ComputeResource;
+  amount: number;
+}
+
 export interface ComputeTables {
+  compute_quotas: ComputeQuotaRow;
+  server_groups: ServerGroupRow;
+  server_group_members: ServerGroupMemberRow;
+  console_tokens: ConsoleTokenRow;
   flavors: FlavorRow;
   flavor_access: FlavorAccessRow;
   keypairs: KeypairRow;
   servers: ServerRow;
   hosts: HostRow;
   allocations: AllocationRow;
+  server_migrations: ServerMigrationRow;
 }

@@ -1,16 +1,19 @@
 /** The conductor's tables: operations, what they did, and the messages that wait to be sent. Times are epoch ms. */
-import type { OperationKind, OperationState } from '#domain/operation/operation.ts';
+import type { InstantKind, OperationKind, OperationState } from '#domain/operation/operation.ts';
 import type { JournalEvent } from '#journal/store.ts';
 
 export interface OperationRow {
   id: string;
-  kind: OperationKind;
+  /** Of an instant kind only when it has ended already. */
+  kind: OperationKind | InstantKind;
   /** Of the operation's definition; a definition of another version does not touch it. */
   version: number;
   server_id: string;
   project_id: string;
   user_id: string;
   request_id: string;
+  /** W3C: the span of the request, so that whoever runs it, whenever, goes on with its trace. Null where there is none. */
+  traceparent: string | null;
   /** JSON, checked by the definition's schema. */
   input: string;
   /** JSON, or null. Emptied when the operation ends; never shown. */
