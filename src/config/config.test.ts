@@ -31,6 +31,14 @@ test('everything has a default, and the data folder is absolute', () => {
   assert.ok(isAbsolute(config.data));
 });
 
+test('the collector is also known by the name that all programs know', () => {
+  const OTEL_EXPORTER_OTLP_ENDPOINT = 'http://common:4318';
+  assert.equal(loadConfig({ env: {} }).otlp_endpoint, '');
+  assert.equal(loadConfig({ env: { OTEL_EXPORTER_OTLP_ENDPOINT } }).otlp_endpoint, 'http://common:4318');
+  const env = { OTEL_EXPORTER_OTLP_ENDPOINT, MICRONOVA_OTLP_ENDPOINT: 'http://own:4318' };
+  assert.equal(loadConfig({ env }).otlp_endpoint, 'http://own:4318');
+});
+
 test('a flag beats the environment, that beats the file, that beats the default', () => {
   const sources = {
     file: file('hosts = 2\nhost_name = "file"\ntoken_hours = 2\n'),

@@ -21,14 +21,14 @@ const clouds = (dir: string) =>
 
 test('both files are their owner’s only', (t) => {
   const dir = folder(t);
-  writeCredentials(dir, 'http://127.0.0.1:1', { admin: 'a', demo: 'd' });
+  writeCredentials(dir, { url: 'http://127.0.0.1:1' }, { admin: 'a', demo: 'd' });
   for (const name of ['clouds.yaml', 'openrc']) assert.equal(statSync(join(dir, name)).mode & 0o777, 0o600, name);
 });
 
 test('another address keeps the passwords', (t) => {
   const dir = folder(t);
-  writeCredentials(dir, 'http://127.0.0.1:1', { admin: 'a', demo: 'd' });
-  writeCredentials(dir, 'http://127.0.0.1:2', {});
+  writeCredentials(dir, { url: 'http://127.0.0.1:1' }, { admin: 'a', demo: 'd' });
+  writeCredentials(dir, { url: 'http://127.0.0.1:2' }, {});
   const { micronova, 'micronova-admin': admin } = clouds(dir);
   assert.equal(micronova?.auth.auth_url, 'http://127.0.0.1:2/identity');
   assert.deepEqual([micronova?.auth.password, admin?.auth.password], ['d', 'a']);
@@ -36,7 +36,7 @@ test('another address keeps the passwords', (t) => {
 
 test('a shell that reads openrc is the administrator, or demo when asked', (t) => {
   const dir = folder(t);
-  writeCredentials(dir, 'http://127.0.0.1:1', { admin: 'a-b_c', demo: 'd' });
+  writeCredentials(dir, { url: 'http://127.0.0.1:1' }, { admin: 'a-b_c', demo: 'd' });
   const shell = (env: Record<string, string>) =>
     execFileSync('sh', ['-c', `. ${join(dir, 'openrc')}; echo $OS_USERNAME $OS_PASSWORD $OS_AUTH_URL`], {
       env: { PATH: process.env.PATH ?? '', ...env },
@@ -48,7 +48,15 @@ test('a shell that reads openrc is the administrator, or demo when asked', (t) =
 
 test('without any password there is nothing to say', (t) => {
   const dir = folder(t);
-  writeCredentials(dir, 'http://127.0.0.1:1', {});
+  writeCredentials(dir, { url: 'http://127.0.0.1:1' }, {});
   assert.deepEqual(clouds(dir), {});
   assert.equal(existsSync(join(dir, 'openrc')), false);
+});
+
+test('clients are told whom to believe', (t) => {
+  const dir = folder(t);
+  writeCredentials(dir, { url: 'https://127.0.0.1:1', ca: '/etc/ca.pem' }, { admin: 'a', demo: 'd' });
+  assert.match(readFileSync(join(dir, 'clouds.yaml'), 'utf8'), /^ {4}cacert: \/etc\/ca\.pem$/m);
+  const said = execFileSync('sh', ['-c', '. ./openrc; echo "$OS_CACERT"'], { cwd: dir, encoding: 'utf8' });
+  assert.equal(said.trim(), '/etc/ca.pem');
 });

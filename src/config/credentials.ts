@@ -17,6 +17,7 @@ interface CloudEntry {
     readonly user_domain_id: string;
     readonly project_domain_id: string;
   };
+  readonly cacert?: string;
   readonly region_name: string;
   readonly identity_api_version: number;
 }
@@ -24,8 +25,18 @@ interface CloudEntry {
 /** Clouds by their names in `clouds.yaml`, and whose they are. */
 const CLOUDS = { micronova: 'demo', 'micronova-admin': 'admin' } as const;
 
+/** Where the cloud is, and the file of the authority that vouches for that; empty: any that the client believes. */
+interface Address {
+  readonly url: string;
+  readonly ca?: string;
+}
+
 /** Writes both files. `passwords`: those just generated, by user name; others are taken from the files there are. */
-export function writeCredentials(dataDir: string, url: string, passwords: Readonly<Record<string, string>>): void {
+export function writeCredentials(
+  dataDir: string,
+  { url, ca = '' }: Address,
+  passwords: Readonly<Record<string, string>>,
+): void {
   const path = join(dataDir, 'clouds.yaml');
   const known = existsSync(path)
     ? ((load(readFileSync(path, 'utf8')) as { clouds?: Record<string, CloudEntry> }).clouds ?? {})
@@ -43,6 +54,7 @@ export function writeCredentials(dataDir: string, url: string, passwords: Readon
         user_domain_id: 'default',
         project_domain_id: 'default',
       },
+      ...(ca !== '' && { cacert: ca }),
       region_name: 'RegionOne',
       identity_api_version: 3,
     };
@@ -50,13 +62,15 @@ export function writeCredentials(dataDir: string, url: string, passwords: Readon
   writePrivate(path, dump({ clouds }));
   const admin = clouds['micronova-admin']?.auth;
   const demo = clouds.micronova?.auth;
-  if (admin && demo) writePrivate(join(dataDir, 'openrc'), openrc(`${url}/identity`, admin.password, demo.password));
+  if (admin && demo)
+    writePrivate(join(dataDir, 'openrc'), openrc(`${url}/identity`, ca, admin.password, demo.password));
 }
 
-function openrc(authUrl: string, adminPassword: string, demoPassword: string): string {
+function openrc(authUrl: string, ca: string, adminPassword: string, demoPassword: string): string {
+  const authority = ca === '' ? '' : `export OS_CACERT='${ca}'\n`;
   return `# Credentials of this cloud: '. openrc' for admin, 'MICRONOVA_USER=demo . openrc' for demo.
 export OS_AUTH_URL=${authUrl}/v3
-export OS_IDENTITY_API_VERSION=3
+${authority}export OS_IDENTITY_API_VERSION=3
 export OS_REGION_NAME=RegionOne
 export OS_USER_DOMAIN_NAME=Default
 export OS_PROJECT_DOMAIN_NAME=Default

@@ -4,6 +4,7 @@
 import { Readable } from 'node:stream';
 import { CloudError } from '#domain/errors.ts';
 import { currentContext } from '#observe/context.ts';
+import { inSpan, NO_TRACER, type Tracer } from '#observe/tracer.ts';
 
 /** An image's record: the fields that compute looks at, and its own properties as strings. */
 export interface ImageRecord {
@@ -21,11 +22,12 @@ export interface ImageRecord {
 
 export interface ImageClientOptions {
   /** `http://host:port/image`; asked each time, since a listener's port is known only once it listens. */
-  readonly url: () => string;
+  readonly url: () => string | Promise<string>;
   /** A token of the service user; the user's own may be given per call instead. */
   readonly token: () => Promise<string>;
   /** Who asks, for the trace: `nova-conductor`. */
   readonly name: string;
+  readonly tracer?: Tracer;
 }
 
 export interface Download {
@@ -60,10 +62,28 @@ export class ImageClient {
     await expectOk(response, `creating image ${record.id}`);
   }
 
-  /** Removes record and data. Absent: nothing. */
+  /** Removes record and data. Absent: nothing. Throws `forbidden` for one that is protected. */
   async remove(id: string, signal: AbortSignal): Promise<void> {
     const response = await this.#send('DELETE', `/v2/images/${id}`, { signal });
+    if (response.status === 403) throw new CloudError('forbidden', { reason: `Image ${id} is protected.` });
     if (response.status !== 404) await expectOk(response, `deleting image ${id}`);
+  }
+
+  /**
+   * Ids of a server's active backups of one type, newest first; only those that its project owns, since anybody can make an
+   * image that says it is a backup of that server.
+   */
+  async backups(
+    { serverId, projectId, backupType }: { serverId: string; projectId: string; backupType: string },
+    signal: AbortSignal,
+  ): Promise<readonly string[]> {
+    const of = { instance_uuid: serverId, image_type: 'backup', backup_type: backupType };
+    const wanted = { ...of, status: 'active', owner: projectId };
+    const query = new URLSearchParams({ ...wanted, sort: 'created_at:desc', limit: '1000' });
+    const response = await this.#send('GET', `/v2/images?${query}`, { signal });
+    await expectOk(response, `listing the backups of server ${serverId}`);
+    const { images } = (await response.json()) as { images: { id: string; owner: string }[] };
+    return images.filter(({ owner }) => owner === projectId).map(({ id }) => id);
   }
 
   async download(id: string, signal: AbortSignal): Promise<Download> {
@@ -89,22 +109,23 @@ export class ImageClient {
     await expectOk(response, `handing over the data of image ${id}`);
   }
 
-  async #send(
-    method: string,
-    path: string,
-    options: {
-      readonly json?: unknown;
-      readonly stream?: Readable;
-      readonly signal?: AbortSignal;
-      readonly token?: string;
-    },
-  ): Promise<Response> {
+  #send(method: string, path: string, options: Sent): Promise<Response> {
+    const { name, tracer = NO_TRACER } = this.#options;
+    const attributes = { 'http.request.method': method };
+    return inSpan(tracer, `${method} image`, { service: name, kind: 'client', attributes }, () =>
+      this.#fetch(method, path, options),
+    );
+  }
+
+  async #fetch(method: string, path: string, options: Sent): Promise<Response> {
     const headers: Record<string, string> = {
       'user-agent': this.#options.name,
       'x-auth-token': options.token ?? (await this.#options.token()),
     };
-    const requestId = currentContext()?.requestId;
+    const url = await this.#options.url();
+    const { requestId, traceparent } = currentContext() ?? {};
     if (requestId) headers['x-openstack-request-id'] = requestId;
+    if (traceparent) headers.traceparent = traceparent;
     if (options.json !== undefined) headers['content-type'] = 'application/json';
     if (options.stream) headers['content-type'] = 'application/octet-stream';
     const body = options.stream
@@ -113,7 +134,7 @@ export class ImageClient {
         ? null
         : JSON.stringify(options.json);
     try {
-      return await fetch(this.#options.url() + path, {
+      return await fetch(url + path, {
         method,
         headers,
         // The types of Node's streams and of fetch name the same class twice.
@@ -131,6 +152,13 @@ export class ImageClient {
       );
     }
   }
+}
+
+interface Sent {
+  readonly json?: unknown;
+  readonly stream?: Readable;
+  readonly signal?: AbortSignal;
+  readonly token?: string;
 }
 
 async function expectOk(response: Response, what: string): Promise<void> {

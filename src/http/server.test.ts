@@ -216,3 +216,21 @@ test('a hostile Host is refused, and a missing one is where the connection came 
   assert.match(await raw('HTTP/1.1\r\nHost: a"><script>'), /^HTTP\/1\.1 400 [\s\S]*Malformed Host header/);
   assert.match(await raw('HTTP/1.0'), new RegExp(`"base":"http://${url.host}/compute"`));
 });
+
+test('what is no HTTP is refused with a status and no word of the server', async () => {
+  await using server = await started();
+  const url = new URL(await server.listen({ host: '127.0.0.1', port: 0 }));
+  for (const [sent, status] of [
+    ['GET http:/..//x HTTP/1.1\r\nhost: a\r\n\r\n', 400],
+    ['nonsense\r\n\r\n', 400],
+    [`GET / HTTP/1.1\r\nhost: a\r\nx: ${'y'.repeat(100_000)}\r\n\r\n`, 431],
+  ] as const) {
+    const socket = connect(Number(url.port), url.hostname);
+    socket.end(sent);
+    const answer = (await socket.toArray()).join('');
+    assert.match(
+      answer,
+      new RegExp(`^HTTP/1\\.1 ${status} [A-Z][^\r]*\r\ncontent-length: 0\r\nconnection: close\r\n\r\n$`),
+    );
+  }
+});

@@ -9,13 +9,18 @@ import Fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest }
 import { CloudError } from '#domain/errors.ts';
 import { withContext } from '#observe/context.ts';
 import { type Log, logHop } from '#observe/log.ts';
+import { NO_TELEMETRY, type Telemetry } from '#observe/telemetry.ts';
 import { type Aliases, aliasOf, hostOf, routedUrl, serviceAt } from './address.ts';
 import { type AuthContext, type Authenticator, checkAccess } from './auth.ts';
+import { answerBrokenRequest } from './broken-request.ts';
+import { Connections } from './connections.ts';
 import { type FaultWriter, identityFault } from './fault.ts';
 import { type MicroversionRange, negotiate, versionHeaders } from './microversion.ts';
 import { requestIdFrom } from './request-id.ts';
 import { type Answer, type BodyWriter, type Route, schemaAt } from './route.ts';
+import { beginSpan, observeRequests } from './telemetry.ts';
 import { validate } from './validate.ts';
+import { WebSockets } from './websocket.ts';
 
 /** One service: where it is mounted, how it words errors, and its routes. */
 export interface Service {
@@ -38,12 +43,24 @@ export interface HttpServerOptions {
   readonly authenticate: Authenticator;
   /** Largest JSON body in bytes. */
   readonly bodyLimit?: number;
+  /** Certificate (with those between it and the authority) and key, as PEM; HTTP without TLS where not given. */
+  readonly tls?: Tls | undefined;
+  /** At the end, requests in hand get so long to be answered; 15 s where not given. */
+  readonly farewellMs?: number | undefined;
   readonly log: Log;
+  readonly telemetry?: Telemetry;
+}
+
+export interface Tls {
+  readonly cert: Buffer;
+  readonly key: Buffer;
 }
 
 declare module 'fastify' {
   interface FastifyInstance {
     services: Service[];
+    webSockets: WebSockets;
+    connections: Connections;
   }
   interface FastifyRequest {
     service?: Service;
@@ -53,40 +70,63 @@ declare module 'fastify' {
 }
 
 const JSON_TYPES = ['application/json'];
+const FAREWELL_MS = 15_000;
 
-/** Builds the server; call `listen` or `inject` on it. */
+/** Builds the server; call `listen` or `inject` on it. Closing it lets the requests in hand be answered. */
 export function httpServer(options: HttpServerOptions): FastifyInstance {
+  const telemetry = options.telemetry ?? NO_TELEMETRY;
+  const connections = new Connections();
   const services: Service[] = [];
+  const webSockets = new WebSockets(options.log);
   const begin = (request: FastifyRequest, reply: FastifyReply) => {
     const service = serviceAt(request.url, services);
     if (service) request.service = service;
     reply.header('x-openstack-request-id', request.id);
     if (service?.requestIdHeader) reply.header(service.requestIdHeader, request.id);
   };
+  const upgrades = { shouldUpgradeCallback: (request: IncomingMessage) => webSockets.isHandshake(request) };
   const server: FastifyInstance = Fastify({
+    http: upgrades,
+    // To Fastify's types a server with TLS is of another kind; nothing that we use of it is.
+    ...(options.tls && ({ https: { ...upgrades, ...options.tls } } as object)),
     rewriteUrl: (request) => routedUrl(request as IncomingMessage, services),
     // Refused before routing, so that no hook has run: a path that is not UTF-8, a parameter that is too long.
     frameworkErrors: (error, request, reply) => {
       begin(request, reply);
       sendFault(error, request, reply, options.log);
     },
+    clientErrorHandler: answerBrokenRequest,
     bodyLimit: options.bodyLimit ?? 256 * 1024,
     exposeHeadRoutes: false,
     genReqId: (request: IncomingMessage) => requestIdFrom(request.headers['x-openstack-request-id']),
     requestTimeout: 0,
+    // It counts the end, too, which may take as long as the requests in hand.
+    pluginTimeout: 0,
+    // What is left then.
     forceCloseConnections: true,
+    // What comes on a connection that is open is still answered; new ones are refused.
+    return503OnClosing: false,
     routerOptions: { maxParamLength: 1024 },
   });
   server.removeAllContentTypeParsers();
   server.addContentTypeParser('*', (_request, body, done) => done(null, body));
   server.decorate('services', services);
+  server.decorate('webSockets', webSockets);
+  server.decorate('connections', connections);
+  webSockets.listenOn(server.server);
+  connections.watch(server.server);
+  server.addHook('preClose', async () => {
+    server.server.close();
+    await Promise.all([webSockets.close(), connections.end(options.farewellMs ?? FAREWELL_MS)]);
+  });
   server.decorateRequest('service', undefined);
   server.decorateRequest('auth', undefined);
   server.decorateRequest('version', undefined);
   server.addHook('onRequest', (request, reply, done) => {
     begin(request, reply);
-    withContext({ requestId: request.id }, done);
+    withContext({ requestId: request.id, traceparent: beginSpan(request, telemetry) }, done);
   });
+  observeRequests(server, telemetry);
   server.setNotFoundHandler((request, reply) => {
     // Keystone answers as ever; the others leave it to their web server.
     if (request.service?.fault === identityFault) throw new CloudError('routeNotFound', {});

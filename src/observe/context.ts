@@ -11,6 +11,8 @@ export interface RequestContext {
   readonly operationId?: string;
   readonly instanceId?: string;
   readonly step?: string;
+  /** W3C: the span that this is part of. */
+  readonly traceparent?: string | undefined;
 }
 
 const storage = new AsyncLocalStorage<RequestContext>();

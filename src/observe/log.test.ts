@@ -31,7 +31,10 @@ async function written(dir: string, write: (logs: Logs) => void): Promise<string
 test('a line has service, level and the ids of the request that caused it', async (t) => {
   const dir = folder(t);
   const context = { requestId: 'req-1', operationId: 'op-1', instanceId: 'i-1', step: 'copyDisk' };
-  await written(dir, (logs) => withContext(context, () => logs.of('nova-api').warn({ extra: 1 }, 'a fact')));
+  const traceparent = '00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01';
+  await written(dir, (logs) =>
+    withContext({ ...context, traceparent }, () => logs.of('nova-api').warn({ extra: 1 }, 'a fact')),
+  );
   const line = (await readLogs(dir)).at(-1);
   assert.ok(line);
   const { time, pid: _pid, hostname: _hostname, ...rest } = line;
@@ -43,6 +46,7 @@ test('a line has service, level and the ids of the request that caused it', asyn
     operation_id: 'op-1',
     instance_id: 'i-1',
     step: 'copyDisk',
+    trace_id: '4bf92f3577b34da6a3ce929d0e0e4736',
     extra: 1,
     msg: 'a fact',
   });

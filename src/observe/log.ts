@@ -14,6 +14,7 @@ import { rotatingFile } from './rotating-file.ts';
 export const SERVICES = [
   'keystone',
   'glance-api',
+  'neutron',
   'nova-api',
   'nova-conductor',
   'nova-scheduler',
@@ -103,5 +104,6 @@ function contextFields(): object {
     ...(context.operationId && { operation_id: context.operationId }),
     ...(context.instanceId && { instance_id: context.instanceId }),
     ...(context.step && { step: context.step }),
+    ...(context.traceparent && { trace_id: context.traceparent.split('-')[1] }),
   };
 }

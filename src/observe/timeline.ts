@@ -26,6 +26,7 @@ const ORDER = [
   'nova-compute',
   'qemu',
   'glance-api',
+  'neutron',
   'keystone',
 ];
 
