@@ -1,7 +1,7 @@
 /** A new cloud has its users, and a restart changes nothing that an operator did. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { openSqlite } from '#db/sqlite.ts';
+import { openTestDatabase } from '#db/testing/test-database.ts';
 import { openLogs } from '#observe/log.ts';
 import { bootstrap } from './bootstrap.ts';
 import { identityDeps } from './identity-deps.ts';
@@ -9,7 +9,7 @@ import { issueServiceToken } from './service-token.ts';
 import { identityUnderTest, PASSWORDS } from './testing/identity-under-test.ts';
 
 test('the first call makes the users and tells their passwords, the second nothing', async () => {
-  const database = await openSqlite(':memory:');
+  const database = await openTestDatabase();
   const log = openLogs({ level: 'silent', to: 'stderr' }).of('keystone');
   const deps = identityDeps({ database, clock: Date.now, log });
   const first = await bootstrap(deps);
@@ -32,7 +32,7 @@ test('the first call makes the users and tells their passwords, the second nothi
 });
 
 test('two at once make one set of users', async () => {
-  const database = await openSqlite(':memory:');
+  const database = await openTestDatabase();
   const log = openLogs({ level: 'silent', to: 'stderr' }).of('keystone');
   const both = await Promise.all([1, 2].map(() => bootstrap(identityDeps({ database, clock: Date.now, log }))));
   assert.deepEqual(both.map((each) => each.created).sort(), [false, true]);

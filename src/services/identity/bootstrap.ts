@@ -76,8 +76,9 @@ async function bootstrapOnce(deps: IdentityDeps, options: BootstrapOptions): Pro
   );
   if (people.length > 0)
     options.keep?.(Object.fromEntries(missing.map(({ person, password }) => [person.name, password])));
-  const made: Record<string, string> = {};
-  await record.write(async (trx) => {
+  const made = await record.write(async (trx) => {
+    // Of this run: the one before, if the engine ran it in vain, has made nobody.
+    const made: Record<string, string> = {};
     const now = clock();
     await ensureSigningKey(trx, now);
     const roles = await ensureRoles(trx);
@@ -88,6 +89,7 @@ async function bootstrapOnce(deps: IdentityDeps, options: BootstrapOptions): Pro
       await ensureGrants(trx, now, person, roles);
     }
     await ensureGrants(trx, now, SERVICE, roles);
+    return made;
   });
   return { created: Object.keys(made).length > 0, passwords: made };
 }

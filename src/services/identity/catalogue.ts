@@ -20,6 +20,7 @@ export const CATALOGUE: readonly CatalogueService[] = [
   { type: 'identity', name: 'keystone', description: 'Identity', path: '/identity' },
   { type: 'compute', name: 'nova', description: 'Compute', path: '/compute/v2.1' },
   { type: 'image', name: 'glance', description: 'Image', path: '/image' },
+  { type: 'network', name: 'neutron', description: 'Network', path: '/network' },
 ];
 
 export interface Endpoint {

@@ -3,7 +3,6 @@ import { randomUUID } from 'node:crypto';
 import type { Database } from '#db/database.ts';
 import { DEFAULT_MAX_VIRTUAL_BYTES } from '#domain/image/inspect.ts';
 import type { Log } from '#observe/log.ts';
-import { directoryStore } from './store/directory-store.ts';
 import type { ImageStore } from './store/image-store.ts';
 
 export interface ImageLimits {
@@ -32,8 +31,7 @@ export const DEFAULT_IMAGE_LIMITS: ImageLimits = {
 
 export interface ImageDeps {
   readonly database: Database;
-  /** Folder of the images; `staging/` in it is where Nova puts files to hand over. */
-  readonly storeDir: string;
+  readonly store: ImageStore;
   readonly log: Log;
   /** Epoch ms. */
   readonly clock?: () => number;
@@ -41,8 +39,6 @@ export interface ImageDeps {
   /** Largest image in bytes. */
   readonly maxImageBytes?: number;
   readonly limits?: Partial<Omit<ImageLimits, 'maxImageBytes'>>;
-  /** A store of another kind than `storeDir`. */
-  readonly store?: ImageStore;
 }
 
 /** The same with everything filled in; what routes see. */
@@ -55,11 +51,11 @@ export interface ImageContext {
   readonly limits: ImageLimits;
 }
 
-/** Opens nothing: a directory store touches its folder when it is first used. */
+/** Opens nothing. */
 export function imageContext(deps: ImageDeps): ImageContext {
   return {
     database: deps.database,
-    store: deps.store ?? directoryStore(deps.storeDir),
+    store: deps.store,
     log: deps.log,
     now: deps.clock ?? Date.now,
     newId: deps.newId ?? randomUUID,

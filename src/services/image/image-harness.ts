@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import type { FastifyInstance } from 'fastify';
 import pino from 'pino';
 import type { Database } from '#db/database.ts';
-import { openSqlite } from '#db/sqlite.ts';
+import { openTestDatabase } from '#db/testing/test-database.ts';
 import type { AuthContext } from '#http/auth.ts';
 import { httpServer, mount } from '#http/server.ts';
 import type { ImageLimits } from './deps.ts';
@@ -66,13 +66,13 @@ export interface ImageHarness extends AsyncDisposable {
 
 export async function imageHarness(limits: Partial<ImageLimits> = {}): Promise<ImageHarness> {
   const dir = await mkdtemp(join(tmpdir(), 'micronova-image-'));
-  const database = await openSqlite(':memory:');
+  const database = await openTestDatabase();
   const store = directoryStore(dir);
   const log = pino({ level: 'silent' });
   const options = { log, authenticate: (token: string) => CALLERS[token as Token] ?? null };
   const server = httpServer(options);
   const { maxImageBytes = 2 ** 40, ...others } = limits;
-  const deps = { database, storeDir: dir, store, log, limits: others, maxImageBytes, clock: () => harness.clock };
+  const deps = { database, store, log, limits: others, maxImageBytes, clock: () => harness.clock };
   await recoverImages(deps);
   mount(server, imageService(deps), options);
 

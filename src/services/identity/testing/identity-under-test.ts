@@ -1,6 +1,6 @@
 /** A bootstrapped identity service on a database of its own, with a clock that only moves when told to. */
 import type { Database } from '#db/database.ts';
-import { openSqlite } from '#db/sqlite.ts';
+import { openTestDatabase } from '#db/testing/test-database.ts';
 import { httpServer, mount } from '#http/server.ts';
 import { openLogs } from '#observe/log.ts';
 import { authenticator } from '../authenticator.ts';
@@ -35,7 +35,7 @@ export type Cloud = Awaited<ReturnType<typeof identityUnderTest>>;
 export async function identityUnderTest(options: { database?: Database; start?: number } = {}) {
   const clock = { now: options.start ?? Date.UTC(2026, 0, 1) };
   const log = openLogs({ level: 'silent', to: 'stderr' }).of('keystone');
-  const database = options.database ?? (await openSqlite(':memory:'));
+  const database = options.database ?? (await openTestDatabase());
   const deps: IdentityDeps = identityDeps({
     database,
     clock: () => clock.now,

@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
 import { createHash, randomBytes } from 'node:crypto';
-import { link, mkdir, readdir, stat, symlink, writeFile } from 'node:fs/promises';
-import { join } from 'node:path';
+import { link, mkdir, readdir, rm, stat, symlink, writeFile } from 'node:fs/promises';
+import { basename, join } from 'node:path';
 import { test } from 'node:test';
 import { pathToFileURL } from 'node:url';
 import { promisify } from 'node:util';
@@ -81,6 +81,17 @@ test('killed between the record and the unlink: the second name goes, by a repet
   await cloud.recover();
   assert.deepEqual(await staged(cloud), []);
   assert.deepEqual(await cloud.stored(), [id]);
+});
+
+test('an earlier request that gives up what it has published does not make the next one fail', async () => {
+  await using cloud = await imageHarness();
+  const path = await stage(cloud, Buffer.from('snapshot'));
+  const target = join(cloud.dir, await cloud.create('service'));
+  for (let round = 0; round < 300; round++) {
+    await link(path, target);
+    const [taken] = await Promise.all([cloud.store.takeOver(basename(target), pathToFileURL(path).href), rm(target)]);
+    await taken?.discard();
+  }
 });
 
 test('what may not be taken over', async () => {

@@ -5,6 +5,7 @@
  * linked in from `staging/` and unlinked there only after the record says that the image is active: a crash in between
  * leaves the file where its owner will offer it again, and never a second copy.
  */
+import type { BigIntStats } from 'node:fs';
 import { lstat, mkdir, readdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type FileHasher, fileHasher } from '../hash/file-hasher.ts';
@@ -43,7 +44,8 @@ export function directoryStore(dir: string, hasher: FileHasher = fileHasher()): 
       const orphans = ids === null ? [] : [...found].filter((id) => !ids.has(id));
       const removed = [...partials, ...orphans];
       for (const name of removed) await rm(join(dir, name), { force: true });
-      await removeSettled(stagingDir, dir);
+      // Only those that the record knows: whatever is linked in at this moment is not an image yet.
+      await removeSettled(stagingDir, dir, ids ?? found);
       return { removed, missing: [...(ids ?? [])].filter((id) => !found.has(id)) };
     },
     close: () => hasher.close(),
@@ -51,13 +53,23 @@ export function directoryStore(dir: string, hasher: FileHasher = fileHasher()): 
 }
 
 /** Staged files that are images already: a crash came between the record and the unlink. */
-async function removeSettled(stagingDir: string, imagesDir: string): Promise<void> {
+async function removeSettled(stagingDir: string, imagesDir: string, ids: ReadonlySet<string>): Promise<void> {
   const stored = new Set<bigint>();
   for (const name of await readdir(imagesDir))
-    if (ID.test(name)) stored.add((await lstat(join(imagesDir, name), { bigint: true })).ino);
+    if (ids.has(name)) stored.add((await lstat(join(imagesDir, name), { bigint: true })).ino);
   for (const name of await readdir(stagingDir, { recursive: true })) {
     const path = join(stagingDir, name);
-    const found = await lstat(path, { bigint: true });
-    if (found.isFile() && stored.has(found.ino)) await rm(path, { force: true });
+    const found = await statsOf(path);
+    if (found?.isFile() && stored.has(found.ino)) await rm(path, { force: true });
+  }
+}
+
+/** Null for what is gone: the folder belongs to others as well, who may be working in it now. */
+async function statsOf(path: string): Promise<BigIntStats | null> {
+  try {
+    return await lstat(path, { bigint: true });
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return null;
+    throw error;
   }
 }

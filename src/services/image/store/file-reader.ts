@@ -51,14 +51,14 @@ async function copy(handle: FileHandle, target: Writable, start: number, end: nu
   }
 }
 
-function write(target: Writable, bytes: Uint8Array): Promise<void> {
+export function write(target: Writable, bytes: Uint8Array): Promise<void> {
   return new Promise((resolve, reject) => {
     target.write(bytes, (error) => (error ? reject(error) : resolve()));
   });
 }
 
 /** Rejects when the reader has gone; a socket that is closed does not always answer a pending write. */
-function goneOf(target: Writable) {
+export function goneOf(target: Writable) {
   const { promise, reject } = Promise.withResolvers<never>();
   promise.catch(() => {});
   const onClose = () => reject(new Error('the reader has gone'));

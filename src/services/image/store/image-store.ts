@@ -1,8 +1,9 @@
 /**
- * Where the bytes of images are: the port. Implementations: a directory (`directory-store.ts`).
+ * Where the bytes of images are: the port. Implementations: a directory (`directory-store.ts`) and an S3-compatible store
+ * (`s3-store.ts`); both pass `conformance.ts`.
  *
  * What must hold of any store: an image's bytes appear all at once or not at all, also when the process is killed; a
- * reader that has begun reads to the end whatever is deleted meanwhile.
+ * reader that has begun reads these bytes and no others, whatever is deleted meanwhile.
  */
 import type { Writable } from 'node:stream';
 import type { ByteSource } from '#domain/image/byte-source.ts';

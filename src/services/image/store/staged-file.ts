@@ -5,7 +5,7 @@
  * path, no symbolic link at the end, a regular file, ours, and known by no further name under which somebody could
  * still write to it.
  */
-import { constants } from 'node:fs';
+import { type BigIntStats, constants } from 'node:fs';
 import { type FileHandle, link, lstat, open, realpath, rm } from 'node:fs/promises';
 import { basename, dirname, join, sep } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -46,10 +46,8 @@ export async function openStaged(url: string, stagingDir: string, target: string
 }
 
 async function checkFile(handle: FileHandle, target: string) {
-  const found = await handle.stat({ bigint: true });
+  const { found, isStored } = await namesOf(handle, target);
   if (!found.isFile()) refuseLocation('it is not a regular file');
-  const stored = await absentAsNull(lstat(target, { bigint: true }));
-  const isStored = stored !== null && stored.ino === found.ino && stored.dev === found.dev;
   if (!isStored && found.nlink !== 1n) refuseLocation('it has other names');
   const me = process.geteuid?.() ?? 0;
   if (Number(found.uid) !== me) {
@@ -58,6 +56,21 @@ async function checkFile(handle: FileHandle, target: string) {
   }
   await handle.chmod(0o600);
   return { size: Number(found.size), inode: found.ino, isStored };
+}
+
+/** An earlier request changes them twice at most: it publishes, and gives up. */
+const LOOKS = 10;
+
+/** The file, and whether it is the store's, at one moment: an earlier request may be giving up what it has published. */
+async function namesOf(handle: FileHandle, target: string): Promise<{ found: BigIntStats; isStored: boolean }> {
+  for (let look = 0; look < LOOKS; look += 1) {
+    const { nlink } = await handle.stat({ bigint: true });
+    const stored = await absentAsNull(lstat(target, { bigint: true }));
+    const found = await handle.stat({ bigint: true });
+    const isStored = stored !== null && stored.ino === found.ino && stored.dev === found.dev;
+    if (found.nlink === nlink) return { found, isStored };
+  }
+  return refuseLocation('its names change all the time');
 }
 
 /** The file as an incoming image that will be `target`. */
