@@ -11,10 +11,16 @@ export type DriverErrorCode =
   | 'bad_spec'
   /** The base image is missing, is not what it claims to be, or refers to other files (CVE-2024-32498). */
   | 'bad_base_image'
+  /** The guest has lost files without which it cannot run. */
+  | 'guest_damaged'
   /** The hypervisor did not come up. */
   | 'start_failed'
-  /** The hypervisor refused or failed a command. */
+  /** The hypervisor refused or failed a command, or the guest's state does not allow the call. */
   | 'command_failed'
+  /** The call needs a guest that has a process, or one that executes. */
+  | 'not_running'
+  /** The guest has no agent, its agent does not answer, or refuses. */
+  | 'guest_agent'
   /** The hypervisor's process went away, or stopped answering, during the call. */
   | 'hypervisor_gone'
   /** A helper program (`qemu-img`) failed. */

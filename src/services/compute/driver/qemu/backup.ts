@@ -1,5 +1,5 @@
 /**
- * Copying a root disk into a standalone qcow2.
+ * Copying a boot disk into a standalone qcow2.
  *
  * A running guest: a `blockdev-backup` job inside its QEMU. Copy-before-write fixes the contents at the moment the job
  * starts; the guest is never stopped. A stopped one: `qemu-img convert`. Both write a partial file in the guest's own
@@ -16,14 +16,15 @@ import { dirname, join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { BackupResult, GuestSpec, JobControl } from '../driver.ts';
 import { DriverError } from '../driver-error.ts';
-import { errorCode } from '../guest-files.ts';
+import { disksDirOf, errorCode } from '../guest-files.ts';
 import { readQcow2Header, writeEmptyQcow2 } from '../qcow2.ts';
-import { ROOT_NODE, rootChain } from './argv.ts';
+import { diskChain, ROOT_NODE } from './argv.ts';
+import { removeJob, removeNode, watchJob } from './block-job.ts';
 import { readTail } from './console-log.ts';
-import { asUser, type RunAs } from './launch.ts';
 import type { QmpClient } from './qmp/client.ts';
 import type { JobInfo } from './qmp/commands.ts';
-import { QmpCommandError } from './qmp/errors.ts';
+import type { Quiesce } from './quiesce.ts';
+import { asUser, type RunAs } from './run-as.ts';
 import { LENT, lend, takeBack } from './shared-files.ts';
 import type { Spawner } from './spawner.ts';
 
@@ -53,17 +54,26 @@ const CONVERT_LIMITS = { addressSpaceMib: 2048, cpuSeconds: 3600 };
 
 /** What to copy, and where to. */
 export interface BackupOrder {
-  /** The guest's `disk.qcow2`. */
+  /** The file of the guest's boot disk. */
   readonly disk: string;
   readonly target: string;
   /** Whom QEMU runs as, and who must therefore be able to write the partial file. */
   readonly user: RunAs | null;
 }
 
-/** Copies the disk of a running or paused guest. QMP: `blockdev-add`, `blockdev-backup`, `job-dismiss`, `blockdev-del`. */
-export async function backupLive(qmp: QmpClient, order: BackupOrder, control: JobControl): Promise<BackupResult> {
+/**
+ * Copies the boot disk of a guest that has a process, with its file systems still at the moment the job starts if `quiesce`
+ * does that. QMP: `blockdev-add`, `blockdev-backup`, `job-dismiss`, `blockdev-del`.
+ */
+export async function backupLive(
+  qmp: QmpClient,
+  order: BackupOrder,
+  control: JobControl,
+  quiesce: Quiesce,
+): Promise<BackupResult> {
   await removeJobAndNode(qmp);
   const { running } = await qmp.execute('query-status');
+  let quiesced = false;
   const copied = await toPartial(order, control, async (partial, virtualSizeBytes) => {
     await writeEmptyQcow2(partial, virtualSizeBytes, null);
     if (order.user) await lend(partial, order.user, LENT.toWrite);
@@ -77,21 +87,25 @@ export async function backupLive(qmp: QmpClient, order: BackupOrder, control: Jo
         cache: { 'no-flush': true },
         file: { driver: 'file', filename: PARTIAL, discard: 'unmap', cache: { 'no-flush': true } },
       });
-      await qmp.execute('blockdev-backup', {
-        'job-id': JOB,
-        device: ROOT_NODE,
-        target: TARGET_NODE,
-        sync: 'full',
-        'auto-dismiss': false, // the outcome can be asked for even if its event was missed
-        'x-perf': PERF,
-      });
+      const begin = async () => {
+        control.signal.throwIfAborted();
+        await qmp.execute('blockdev-backup', {
+          'job-id': JOB,
+          device: ROOT_NODE,
+          target: TARGET_NODE,
+          sync: 'full',
+          'auto-dismiss': false, // the outcome can be asked for even if its event was missed
+          'x-perf': PERF,
+        });
+      };
+      quiesced = await quiesce(begin, control.signal);
       const job = await followJob(qmp, control);
       if (job.error !== undefined) throw new DriverError('command_failed', `Backup of ${order.disk}: ${job.error}`);
     } finally {
       await removeJobAndNode(qmp);
     }
   });
-  return { ...copied, live: running };
+  return { ...copied, live: running, quiesced };
 }
 
 /**
@@ -111,7 +125,7 @@ export async function backupStopped(
     try {
       await writeEmptyQcow2(partial, virtualSizeBytes, null);
       if (order.user) await lend(partial, order.user, LENT.toWrite);
-      const disk = `json:${JSON.stringify(rootChain(spec, dir))}`;
+      const disk = `json:${JSON.stringify(diskChain(spec.disk, 0, dir, disksDirOf(dir, spec)))}`;
       const words = ['qemu-img', 'convert', '-p', '-O', 'qcow2', disk, PARTIAL];
       await spawner.run(order.user ? [...asUser(order.user), ...words] : words, {
         cwd: dir,
@@ -126,7 +140,7 @@ export async function backupStopped(
       await watching;
     }
   });
-  return { ...copied, live: false };
+  return { ...copied, live: false, quiesced: false };
 }
 
 /** The part both ways share: sizes, the partial file, errors, the final rename. */
@@ -134,7 +148,7 @@ async function toPartial(
   order: BackupOrder,
   control: JobControl,
   copy: (partial: string, virtualSizeBytes: number) => Promise<void>,
-): Promise<Omit<BackupResult, 'live'>> {
+): Promise<Omit<BackupResult, 'live' | 'quiesced'>> {
   const partial = join(dirname(order.disk), PARTIAL);
   const header = await readQcow2Header(order.disk);
   if (!header) throw new DriverError('guest_not_found', `${order.disk} is missing or damaged`);
@@ -159,17 +173,8 @@ async function toPartial(
 
 /** Cancels the backup job and takes away its target node, as far as there are any. */
 async function removeJobAndNode(qmp: QmpClient): Promise<void> {
-  const job = await findJob(qmp);
-  if (job) {
-    // Refused when the job has concluded by now, which is just as good.
-    if (job.status !== 'concluded')
-      await tolerateRefusal(qmp.execute('block-job-cancel', { device: JOB, force: true }));
-    await watchJob(qmp, (current) => !current || current.status === 'concluded');
-    await tolerateRefusal(qmp.execute('job-dismiss', { id: JOB }));
-  }
-  const nodes = await qmp.execute('query-named-block-nodes', { flat: true });
-  if (!nodes.some((node) => node['node-name'] === TARGET_NODE)) return;
-  await qmp.execute('blockdev-del', { 'node-name': TARGET_NODE });
+  await removeJob(qmp, JOB);
+  await removeNode(qmp, TARGET_NODE);
 }
 
 /** What an agent that was killed during a backup left behind: job and node in QEMU, the unfinished file in `dir`. */
@@ -190,14 +195,11 @@ async function move(from: string, to: string): Promise<void> {
   }
 }
 
-async function findJob(qmp: QmpClient): Promise<JobInfo | undefined> {
-  return (await qmp.execute('query-jobs')).find((job) => job.id === JOB);
-}
-
 /** Reports progress until the job has concluded, and returns how; throws the signal's reason when it fires. */
 async function followJob(qmp: QmpClient, control: JobControl): Promise<JobInfo> {
   const job = await watchJob(
     qmp,
+    JOB,
     (current) => {
       control.signal.throwIfAborted();
       if (current) control.onProgress({ done: current['current-progress'], total: current['total-progress'] });
@@ -207,41 +209,6 @@ async function followJob(qmp: QmpClient, control: JobControl): Promise<JobInfo> 
   );
   if (!job) throw new DriverError('command_failed', 'The backup job was removed by somebody else');
   return job;
-}
-
-/** Asks for the job at each of its events, on the signal, and every now and then, until `done` says so. */
-async function watchJob(
-  qmp: QmpClient,
-  done: (job: JobInfo | undefined) => boolean,
-  signal?: AbortSignal,
-): Promise<JobInfo | undefined> {
-  let wake = () => {};
-  const stop = qmp.onEvent(({ event, data }) => {
-    if (event === 'JOB_STATUS_CHANGE' && data.id === JOB) wake();
-  });
-  const onAbort = () => wake();
-  signal?.addEventListener('abort', onAbort);
-  try {
-    for (;;) {
-      const woken = Promise.withResolvers<void>();
-      wake = woken.resolve; // before asking: a change during the question must not be missed
-      const job = await findJob(qmp);
-      if (done(job)) return job;
-      await Promise.race([woken.promise, delay(PROGRESS_MS), qmp.closed]);
-    }
-  } finally {
-    stop();
-    signal?.removeEventListener('abort', onAbort);
-  }
-}
-
-/** For clean-up: QEMU's "no" means that there is nothing left to do; anything else still counts. */
-async function tolerateRefusal(command: Promise<unknown>): Promise<void> {
-  try {
-    await command;
-  } catch (error) {
-    if (!(error instanceof QmpCommandError)) throw error;
-  }
 }
 
 /** `qemu-img -p` rewrites one line, `    (12.34/100%)`; it has no other interface for progress. */

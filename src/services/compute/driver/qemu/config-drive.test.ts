@@ -75,8 +75,9 @@ describe('config drive', () => {
 
     const driver = qemuDriver({ instancesDir: dir });
     try {
-      const disk = { base: IMAGE, baseFormat: 'qcow2', sizeBytes: 256 * 2 ** 20 } as const;
-      await driver.create({ id: ID, name: 'tester', vcpus: 1, memoryMib: 128, disk, nics: [], configDrive });
+      const disk = { name: 'disk', base: IMAGE, baseFormat: 'qcow2', sizeBytes: 256 * 2 ** 20 } as const;
+      const machine = { id: ID, name: 'tester', vcpus: 1, memoryMib: 128, guestAgent: false };
+      await driver.create({ ...machine, disk, otherDisks: [], nics: [], configDrive });
       await driver.start(ID);
       const guest = await openSerial(join(dir, ID, 'serial.sock'));
       await guest.login(PASSWORD); // which the guest has from the drive

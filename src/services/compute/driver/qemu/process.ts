@@ -68,14 +68,17 @@ export function bootId(): Promise<string> {
   return bootIdText;
 }
 
-/** Working folder and command line of a process; null when it is gone or belongs to somebody else. */
-export async function describeProcess(pid: number): Promise<{ cwd: string; argv: string[] } | null> {
+/**
+ * Working folder (null where it cannot be seen) and command line (empty once it is ending) of a process; null when it is gone or
+ * belongs to somebody else.
+ */
+export async function describeProcess(pid: number): Promise<{ cwd: string | null; argv: string[] } | null> {
   try {
     const [cwd, commandLine] = await Promise.all([
-      readlink(`/proc/${pid}/cwd`),
+      readlink(`/proc/${pid}/cwd`).catch(() => null),
       readFile(`/proc/${pid}/cmdline`, 'utf8'),
     ]);
-    return { cwd, argv: commandLine.split('\0') };
+    return { cwd, argv: commandLine === '' ? [] : commandLine.split('\0') };
   } catch {
     return null; // gone meanwhile, or not ours to look at: in both cases it is no guest of ours
   }

@@ -30,9 +30,10 @@ import { findUser } from '../../qemu-user.ts';
 import { childAt, driverConformance, processesIn, until } from '../conformance.ts';
 import type { Driver, GuestEvent, GuestSpec, JobControl } from '../driver.ts';
 import { boundLog } from './console-log.ts';
-import { asUser } from './launch.ts';
 import { qemuDriver } from './qemu-driver.ts';
 import { QmpClient } from './qmp/client.ts';
+import { asUser } from './run-as.ts';
+import { shareFolder } from './shared-files.ts';
 import { connectUnix } from './unix-socket.ts';
 
 const run = promisify(execFile);
@@ -48,7 +49,9 @@ const spec = (id: string, base = IMAGE): GuestSpec => ({
   name: 'tester',
   vcpus: 1,
   memoryMib: 128,
-  disk: { base, baseFormat: 'qcow2', sizeBytes: 256 * 2 ** 20 },
+  disk: { name: 'disk', base, baseFormat: 'qcow2', sizeBytes: 256 * 2 ** 20 },
+  otherDisks: [],
+  guestAgent: false,
   nics: [{ mac: '52:54:00:00:00:01' }],
   configDrive: {
     'openstack/latest/meta_data.json': JSON.stringify({ uuid: id, hostname: 'tester', admin_pass: PASSWORD }),
@@ -61,12 +64,21 @@ interface HandleFile {
   process: { pid: number; startTime: string };
 }
 const handleOf = async (instancesDir: string, id = ID): Promise<HandleFile> =>
-  JSON.parse(await readFile(join(instancesDir, id, 'handle.json'), 'utf8'));
+  JSON.parse(await readFile(join(instancesDir, id, 'own', 'handle.json'), 'utf8'));
 
 driverConformance('qemu', () => ({
   ...subject,
   open: (instancesDir) => qemuDriver({ instancesDir }),
   spec,
+  booted: (driver, id) => until(async () => (await driver.consoleOutput(id, 4000)).includes('READY'), 'it is up'),
+  deafen: () => undefined, // it has just been started, and hears nothing yet
+  loseWithHost: async (instancesDir, id) => {
+    for (const pid of await qemusIn(join(instancesDir, id))) process.kill(pid, 'SIGKILL');
+    await until(async () => (await processesIn(join(instancesDir, id))).length === 0, 'QEMU has ended');
+    const path = join(instancesDir, id, 'own', 'handle.json');
+    if (!existsSync(path)) return;
+    await writeFile(path, JSON.stringify({ ...(await handleOf(instancesDir, id)), bootId: 'another' }));
+  },
   crash: async (_driver, instancesDir, id) => {
     const { pid } = (await handleOf(instancesDir, id)).process;
     process.kill(pid, 'SIGKILL');
@@ -215,6 +227,30 @@ describe('QEMU driver', { concurrency: false }, () => {
     assert.deepEqual(events, []);
   });
 
+  test('nobody who only looks waits for a guest that is busy', async () => {
+    await started();
+    await driver.create(spec(OTHER));
+    const stop = driver.stop(ID, 120_000);
+    // A stopped guest is copied with nobody else at it; the copy hangs.
+    const convert = driver.backupDisk(OTHER, join(root, 'copy.qcow2'), ignored());
+    const converters = async () => (await processesIn(join(instancesDir, OTHER))).length;
+    await until(async () => (await converters()) > 0, 'it is copied');
+    for (const pid of await processesIn(join(instancesDir, OTHER))) process.kill(pid, 'SIGSTOP');
+    const begun = performance.now();
+    const states = [...(await driver.recover()), await driver.inspect(ID), await driver.inspect(OTHER)];
+    assert.ok(performance.now() - begun < 5_000);
+    assert.deepEqual(states.map(({ id, state }) => `${id === ID ? 'first' : 'other'} ${state}`).toSorted(), [
+      'first running',
+      'first running',
+      'other stopped',
+      'other stopped',
+    ]);
+    for (const pid of await processesIn(join(instancesDir, OTHER))) process.kill(pid, 'SIGCONT');
+    await convert;
+    await driver.stop(ID, 0);
+    await stop;
+  });
+
   test('a pid that belongs to somebody else now is never signalled', async () => {
     await started();
     await driver.stop(ID, 0);
@@ -228,13 +264,56 @@ describe('QEMU driver', { concurrency: false }, () => {
         bootId,
         argvHash: '',
       };
-      await writeFile(join(instancesDir, ID, 'handle.json'), JSON.stringify(stale));
+      const dir = join(instancesDir, ID);
+      const now = await startTimeOf(stranger.pid ?? 0);
+      for (const [place, startTime] of [
+        [dir, '1'],
+        [dir, now],
+        [join(dir, 'own'), '1'],
+        [join(dir, 'own'), now],
+      ] as const) {
+        const process = { pid: stranger.pid, startTime };
+        await writeFile(join(place, 'handle.json'), JSON.stringify({ ...stale, process }));
+        await writeFile(join(dir, 'qemu.pid'), `${stranger.pid}\n`);
+        assert.equal((await driver.inspect(ID)).state, 'crashed');
+        await driver.stop(ID, 0);
+        assert.ok(!existsSync(join(place, 'handle.json')));
+        assert.equal(stranger.exitCode ?? stranger.signalCode, null);
+      }
+      await writeFile(join(dir, 'own', 'handle.json'), JSON.stringify(stale));
       await writeFile(join(instancesDir, ID, 'qemu.pid'), `${stranger.pid}\n`);
       assert.equal((await driver.inspect(ID)).state, 'crashed');
       await driver.destroy(ID);
       assert.equal(stranger.exitCode ?? stranger.signalCode, null);
     } finally {
       stranger.kill('SIGKILL');
+    }
+  });
+
+  test('a guest that an earlier version started: it is found, and what became of it is known', async () => {
+    const dir = join(instancesDir, ID);
+    const asEarlier = async (changes: object = {}) => {
+      await driver.close({ stopGuests: false });
+      const note = { ...(await handleOf(instancesDir)), ...changes };
+      await rm(join(dir, 'own'), { recursive: true });
+      await writeFile(join(dir, 'handle.json'), JSON.stringify(note));
+      driver = qemuDriver({ instancesDir });
+    };
+    await started();
+    const [pid] = await qemusIn(dir);
+    await asEarlier();
+    assert.deepEqual(await driver.recover(), [{ id: ID, state: 'running' }]);
+    await driver.suspend(ID, ignored());
+    await driver.start(ID);
+    assert.notDeepEqual(await qemusIn(dir), [pid]);
+    assert.ok(!existsSync(join(dir, 'handle.json')));
+    for (const loss of [{}, { bootId: 'another' }]) {
+      await asEarlier(loss);
+      for (const each of await qemusIn(dir)) process.kill(each, 'SIGKILL');
+      await until(async () => (await processesIn(dir)).length === 0, 'it has ended');
+      const { lostWithHost, state } = await driver.inspect(ID);
+      assert.deepEqual([state, lostWithHost], 'bootId' in loss ? ['stopped', true] : ['crashed', undefined]);
+      await driver.start(ID);
     }
   });
 
@@ -298,11 +377,15 @@ describe('QEMU driver', { concurrency: false }, () => {
       );
     };
 
-    const ours = ['disk.qcow2', 'base', 'config.iso', 'console.log', 'qemu.log', 'spec.json', 'handle.json'];
+    const ours = ['disk.qcow2', 'base', 'config.iso', 'console.log', 'qemu.log', 'spec.json', 'own', 'own/handle.json'];
     for (const name of ours) assert.ok(!(await asQemu(`ln -sf '${secret}' ${name}`)), `${name} stays`);
-    for (const name of ['base', 'config.iso', 'qemu.log', 'spec.json', 'handle.json'])
+    for (const name of ['base', 'config.iso', 'qemu.log', 'spec.json', 'own/handle.json'])
       assert.ok(!(await asQemu(`echo >> ${name}`)), `${name} is not for QEMU to write`);
     assert.ok(await asQemu(`ln -s '${secret}' backup.partial && ln -s '${secret}' disk.qcow2.partial`));
+    const stranger = spawn('sleep', ['60']);
+    const victim = { pid: stranger.pid, startTime: await startTimeOf(stranger.pid ?? 0) };
+    const planted = { ...(await handleOf(instancesDir)), process: victim };
+    assert.ok(await asQemu(`echo '${JSON.stringify(planted)}' > handle.json`));
     assert.ok(await asQemu('rm qemu.pid serial.sock && mkfifo qemu.pid && ln -s qmp-debug.sock serial.sock'));
 
     const target = join(root, 'copy.qcow2');
@@ -314,6 +397,7 @@ describe('QEMU driver', { concurrency: false }, () => {
     driver = qemuDriver({ instancesDir, user });
     assert.deepEqual(await driver.recover(), [{ id: ID, state: 'running' }]);
 
+    assert.ok(await asQemu('rm qemu.pid && mkdir -p qemu.pid/deep'));
     // The disk's header is QEMU's to write, too.
     await driver.stop(ID, 0);
     assert.ok(await asQemu(`qemu-img rebase -q -u -f qcow2 -F raw -b '${secret}' disk.qcow2 && ln -s / tool-1.log`));
@@ -326,6 +410,18 @@ describe('QEMU driver', { concurrency: false }, () => {
     await driver.start(ID);
     await driver.destroy(ID);
     assert.deepEqual(await readdir(instancesDir), []);
+    assert.equal(stranger.exitCode ?? stranger.signalCode, null);
+    stranger.kill('SIGKILL');
+
+    // Half created: others' QEMUs run as the same user.
+    await mkdir(dir);
+    await copyFile(IMAGE, join(dir, 'base'));
+    await shareFolder(dir, user);
+    assert.ok(await asQemu(`echo '${JSON.stringify(taken)}' > spec.json`));
+    assert.equal((await driver.inspect(ID)).state, 'absent');
+    await driver.create(taken);
+    assert.equal((await stat(join(dir, 'spec.json'))).uid, 0);
+    await driver.destroy(ID);
     const after = await stat(secret);
     assert.deepEqual([await readFile(secret, 'utf8'), after.uid, after.mode & 0o777], ['ours', 0, 0o600]);
   });
@@ -348,6 +444,11 @@ describe('QEMU driver', { concurrency: false }, () => {
     assert.match(await readFile(log, 'utf8'), /the end$/);
   });
 });
+
+async function startTimeOf(pid: number): Promise<string> {
+  const stat = await readFile(`/proc/${pid}/stat`, 'latin1');
+  return stat.slice(stat.lastIndexOf(')') + 2).split(' ')[19] ?? '';
+}
 
 /** Pids of QEMU processes in a folder; the shell that waits for each is not counted. */
 async function qemusIn(folder: string): Promise<number[]> {

@@ -3,11 +3,13 @@
  *
  * QEMU and the files in `<instancesDir>/<id>/` are the only truth; what is kept in memory is a connection and can be lost
  * at any time. Calls for one guest run one after the other (a live backup excepted: it must not hold up `stop`),
- * calls for different guests do not wait for each other.
+ * calls for different guests do not wait for each other, and `destroy` ends whatever is under way.
  */
 
-import { mkdir, rm } from 'node:fs/promises';
-import { dirname, join } from 'node:path';
+import { rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { Duplex } from 'node:stream';
+import { isDeepStrictEqual } from 'node:util';
 import type {
   BackupResult,
   Capabilities,
@@ -15,35 +17,40 @@ import type {
   Driver,
   GuestEvent,
   GuestId,
+  GuestNic,
   GuestSpec,
   GuestStatus,
   Inventory,
   JobControl,
+  MoveOptions,
+  MoveStream,
 } from '../driver.ts';
 import { DriverError } from '../driver-error.ts';
-import { guestDir, listGuestIds, readIfThere, readSpec, unlinkIfThere, writeFileAtomic } from '../guest-files.ts';
+import { diskFile, disksDirOf, readSpec, unlinkIfThere } from '../guest-files.ts';
+import { type GuestNetwork, USER_NETWORK } from '../guest-network.ts';
 import { KeyedLock } from '../keyed-lock.ts';
 import { probeAccelerator } from './accelerator.ts';
 import { checkSpec, FILES } from './argv.ts';
 import { backupLive, backupStopped, removeLeftovers } from './backup.ts';
-import { writeConfigDrive } from './config-drive.ts';
-import { boundLog, readTail } from './console-log.ts';
-import { ensureDisk } from './disks.ts';
-import { type GuestEnd, RunningGuest } from './guest.ts';
-import { clearHandle, locate, writeHandle } from './handle.ts';
+import { readTail } from './console-log.ts';
+import { Consoles } from './consoles.ts';
+import type { Tools } from './disks.ts';
+import { Execution, type ExecutionHost } from './execution.ts';
+import type { RunningGuest } from './guest.ts';
+import { type DriverLog, Guests } from './guests.ts';
+import { locate } from './handle.ts';
 import { hostInventory, hostMemoryMib } from './host.ts';
-import { killProcess, launch, type RunAs } from './launch.ts';
-import { QmpCommandError, QmpGoneError, QmpTimeoutError } from './qmp/errors.ts';
-import { LENT, lend, shareFolder } from './shared-files.ts';
+import type { Accelerator } from './launch.ts';
+import { dropMemory, hasMemory } from './memory.ts';
+import { dropMove, readMove } from './move-note.ts';
+import { Moves } from './moves.ts';
+import { isQmpError, QmpCommandError } from './qmp/errors.ts';
+import { asItIs, setPassword, thawIfNoted, throughAgent } from './quiesce.ts';
+import type { RunAs } from './run-as.ts';
 import { Spawner } from './spawner.ts';
+import { createFiles, reconfigureFiles, revertFiles, settleFiles, specBefore } from './specification.ts';
 
-/** How often logs are looked at for growth. */
-const LOG_CHECK_MS = 10_000;
-
-/** Where the driver's few remarks go; the shape of pino and of console alike. */
-export interface DriverLog {
-  warn(fields: Readonly<Record<string, unknown>>, message: string): void;
-}
+export type { DriverLog } from './guests.ts';
 
 /** How a QEMU driver is made. */
 export interface QemuDriverOptions {
@@ -53,9 +60,13 @@ export interface QemuDriverOptions {
   readonly observe?: CommandObserver | undefined;
   readonly log?: DriverLog | undefined;
   /** `auto` (default) takes KVM only where a test start succeeds. */
-  readonly accelerator?: 'auto' | 'kvm' | 'tcg' | undefined;
+  readonly accelerator?: 'auto' | Accelerator | undefined;
   /** Whom QEMU runs as; needs root. It reaches the guest's own folder and nothing else of ours; a base image must be in it. */
   readonly user?: RunAs | null | undefined;
+  /** Where its network cards end; each guest is alone where it is missing. */
+  readonly network?: GuestNetwork | undefined;
+  /** The most that the memory, and that each disk, of a guest that moves takes of the line; 0 (default) is no limit. */
+  readonly moveBytesPerSecond?: number | undefined;
 }
 
 /** Makes the driver. Touches nothing until its first call; starts one small shell (see `spawner.ts`). */
@@ -67,175 +78,289 @@ class QemuDriver implements Driver {
   readonly name = 'qemu';
   readonly #options: QemuDriverOptions;
   readonly #spawner = new Spawner();
-  readonly #locks = new KeyedLock();
+  readonly #guests: Guests;
+  readonly #execution: Execution;
+  readonly #moves: Moves;
   readonly #backupLocks = new KeyedLock();
-  readonly #attached = new Map<GuestId, RunningGuest>();
-  readonly #backups = new Map<GuestId, Set<AbortController>>();
-  readonly #listeners = new Set<(event: GuestEvent) => void>();
-  readonly #logTimer: NodeJS.Timeout;
-  #closed = false;
+  readonly #agentLocks = new KeyedLock();
+  readonly #consoles = new Consoles();
+  /** Guests of which a backup is under way. */
+  readonly #copying = new Set<GuestId>();
+  /** Of the calls that take their time: aborted by `destroy` and `close`. */
+  readonly #waiting = new Map<GuestId, Set<AbortController>>();
 
   constructor(options: QemuDriverOptions) {
     this.#options = options;
     this.#spawner.warmUp();
-    this.#logTimer = setInterval(() => void this.#boundLogs(), LOG_CHECK_MS).unref();
+    this.#guests = new Guests({
+      instancesDir: options.instancesDir,
+      log: options.log,
+      observer: (id) => this.#observer(id),
+      onAttached: (id, guest) => this.#repair(id, guest),
+    });
+    const host: ExecutionHost = {
+      user: options.user ?? null,
+      moveBytesPerSecond: options.moveBytesPerSecond ?? 0,
+      accelerator: () => this.#accelerator(),
+      tools: (id) => ({ ...this.#tools, network: this.#network, observe: this.#observer(id) }),
+      untilDestroyed: (id, work) => this.#interruptible(id, 'Start', undefined, work),
+      onContinued: (id, dir) => this.#thaw(id, dir),
+      warn: (id, error, message) => this.#warn(id, error, message),
+    };
+    this.#execution = new Execution(this.#guests, host);
+    this.#moves = new Moves(this.#guests, this.#execution, host);
   }
 
   async capabilities(): Promise<Capabilities> {
-    return { accelerator: await this.#accelerator(), liveBackup: true, maxMemoryMib: hostMemoryMib() };
+    return {
+      accelerator: await this.#accelerator(),
+      liveBackup: true,
+      liveMigration: true,
+      maxMemoryMib: hostMemoryMib(),
+    };
   }
 
   inventory(): Promise<Inventory> {
     return hostInventory(this.#options.instancesDir, this.#spawner);
   }
 
-  async recover(): Promise<readonly GuestStatus[]> {
-    const ids = await listGuestIds(this.#options.instancesDir);
-    const found = await Promise.all(ids.map((id) => this.#locks.run(id, () => this.#recoverOne(id))));
-    return found.filter((status) => status.state !== 'absent');
+  recover(): Promise<readonly GuestStatus[]> {
+    return this.#guests.recover();
   }
 
-  async inspect(id: GuestId): Promise<GuestStatus> {
-    // A guest that is attached can be asked at any time, also while a `stop` waits for it.
-    if (this.#attached.get(id)?.connected) return this.#status(id);
-    return this.#locks.run(id, () => this.#status(id));
+  inspect(id: GuestId): Promise<GuestStatus> {
+    return this.#guests.inspect(id);
   }
 
-  async create(spec: GuestSpec): Promise<void> {
+  async create(spec: GuestSpec, { hasDisks = false } = {}): Promise<void> {
     checkSpec(spec);
-    const dir = this.#dir(spec.id);
-    await this.#locks.run(spec.id, async () => {
-      const { user } = this.#options;
-      const specPath = join(dir, FILES.spec);
-      const specText = JSON.stringify(spec);
-      const same = (await readIfThere(specPath)) === specText;
-      await mkdir(dir, { recursive: true, mode: 0o750 });
-      if (user) await shareFolder(dir, user);
-      // Both to their ends even if one fails: nothing may still be writing here when the caller hears of it.
-      const parts = await Promise.allSettled([
-        ensureDisk(dir, spec),
-        same || !spec.configDrive ? null : writeConfigDrive(dir, spec.configDrive),
-      ]);
-      for (const part of parts) if (part.status === 'rejected') throw part.reason;
-      if (user) {
-        // A base in the folder is a link to a file that others use too.
-        const toRead = [
-          ...(spec.configDrive ? [join(dir, FILES.configDrive)] : []),
-          ...(dirname(spec.disk.base) === dir ? [spec.disk.base] : []),
-        ];
-        await lend(join(dir, FILES.disk), user, LENT.toWrite);
-        for (const path of toRead) await lend(path, user, LENT.toRead);
-      }
-      // Last: from here on the guest exists.
-      if (!same) await writeFileAtomic(specPath, specText);
+    const dir = this.#guests.dir(spec.id);
+    await this.#guests.locks.run(spec.id, () => createFiles(dir, spec, { ...this.#tools, hasDisks }));
+  }
+
+  async spec(id: GuestId): Promise<GuestSpec | null> {
+    return readSpec(this.#guests.dir(id));
+  }
+
+  start(id: GuestId): Promise<void> {
+    return this.#alone(id, 'Start', (spec) => this.#execution.execute(spec), { moves: true });
+  }
+
+  async stop(id: GuestId, graceMs: number, signal?: AbortSignal): Promise<void> {
+    const dir = this.#guests.dir(id);
+    if (graceMs === 0) this.#guests.attached(id)?.hurry();
+    await abortable(`Stop of guest ${id}`, signal, () =>
+      this.#guests.locks.run(id, async () => {
+        signal?.throwIfAborted();
+        try {
+          const guest = await this.#guests.find(id);
+          // With its memory safe the process is no guest any more, only what was not cleared away.
+          if (guest && !(await this.#execution.isSuspended(dir, guest))) await guest.stop(graceMs, signal);
+        } catch (error) {
+          if (!isQmpError(error)) throw error;
+        }
+        await this.#guests.end(id); // which makes a stopped guest of a crashed one, too
+        await dropMemory(dir);
+        // What has gone is whole here, too; what comes will never be.
+        if ((await readMove(dir))?.to === 'elsewhere') await dropMove(dir);
+      }),
+    );
+  }
+
+  reboot(id: GuestId, graceMs: number, signal?: AbortSignal): Promise<boolean> {
+    return this.#interruptible(id, 'Reboot', signal, (interrupt) =>
+      this.#alone(id, 'Reboot', async (spec, dir) => {
+        interrupt.throwIfAborted();
+        const guest = await this.#guests.find(id);
+        if (guest && (await guest.doing()).state === 'running' && !(await this.#execution.isSuspended(dir, guest)))
+          return graceMs > 0 && (await guest.reboot(graceMs, interrupt));
+        await this.#execution.execute(spec);
+        return true;
+      }),
+    );
+  }
+
+  pause(id: GuestId): Promise<void> {
+    return this.#alone(id, 'Pause', () => this.#execution.pause(id), { moves: true });
+  }
+
+  suspend(id: GuestId, control: JobControl): Promise<void> {
+    return this.#interruptible(id, 'Suspend', control.signal, (signal) =>
+      // A backup under way would keep QEMU from handing over its disks.
+      this.#backupLocks.run(id, () =>
+        this.#alone(id, 'Suspend', (spec) => this.#execution.suspend(spec, { ...control, signal })),
+      ),
+    );
+  }
+
+  async reconfigure(spec: GuestSpec): Promise<void> {
+    checkSpec(spec);
+    await this.#alone(spec.id, 'Reconfigure', async (now, dir) => {
+      // Asked for what it is already it does nothing, whatever the guest does.
+      if (!isDeepStrictEqual(now, spec)) await this.#execution.requireStopped(spec.id, 'Reconfigure');
+      await reconfigureFiles(dir, spec, this.#tools);
     });
   }
 
-  async start(id: GuestId): Promise<void> {
-    const dir = this.#dir(id);
-    await this.#locks.run(id, async () => {
-      const [spec, guest] = await Promise.all([readSpec(dir), this.#find(id)]);
-      if (!spec) throw new DriverError('guest_not_found', `Guest ${id} was not created`);
-      if (guest)
-        return guest.resume().catch((error: unknown) => {
-          throw asDriverError(error, `Start of guest ${id}`);
-        });
-      const launched = await launch(dir, spec, {
-        spawner: this.#spawner,
-        accelerator: await this.#accelerator(),
-        user: this.#options.user ?? null,
-        observe: this.#observer(id),
-      });
-      this.#adopt(id, new RunningGuest(dir, launched));
+  async settle(id: GuestId): Promise<void> {
+    const dir = this.#guests.dir(id);
+    await this.#guests.locks.run(id, () => settleFiles(dir));
+  }
+
+  async revert(id: GuestId): Promise<void> {
+    const dir = this.#guests.dir(id);
+    await this.#guests.locks.run(id, async () => {
+      if (await specBefore(dir)) await this.#execution.requireStopped(id, 'Revert');
+      await revertFiles(dir, this.#tools);
     });
   }
 
-  stop(id: GuestId, graceMs: number): Promise<void> {
-    if (graceMs === 0) this.#attached.get(id)?.hurry();
-    return this.#locks.run(id, async () => {
-      try {
-        await (await this.#find(id))?.stop(graceMs);
-      } catch (error) {
-        if (!isQmpError(error)) throw error;
-        const found = await locate(this.#dir(id));
-        if (found.at === 'running') await killProcess(found.process);
-      }
-      this.#attached.delete(id);
-      // A crashed guest becomes a stopped one by this.
-      await clearHandle(this.#dir(id));
+  plug(id: GuestId, nic: GuestNic): Promise<void> {
+    return this.#alone(id, 'Plug', async (spec) => {
+      checkSpec({ ...spec, nics: [nic] });
+      await this.#execution.plug(spec, nic);
     });
+  }
+
+  unplug(id: GuestId, mac: string, signal?: AbortSignal): Promise<void> {
+    return this.#interruptible(id, 'Unplug', signal, (either) =>
+      this.#alone(id, 'Unplug', (spec) => this.#execution.unplug(spec, mac, either)),
+    );
+  }
+
+  async receive(spec: GuestSpec, options: MoveOptions = {}): Promise<void> {
+    checkSpec(spec);
+    await this.#guests.locks.run(spec.id, () => this.#moves.receive(spec, options));
+  }
+
+  openIncoming(id: GuestId, stream: MoveStream): Promise<Duplex> {
+    return this.#moves.openIncoming(id, stream);
+  }
+
+  migrate(
+    id: GuestId,
+    open: (stream: MoveStream) => Promise<Duplex>,
+    control: JobControl,
+    options: MoveOptions = {},
+  ): Promise<void> {
+    return this.#interruptible(id, 'Migrate', control.signal, (signal) => {
+      const send = (spec: GuestSpec) => this.#moves.send(spec, open, { ...control, signal }, options);
+      // A backup under way would keep QEMU from handing over its disks.
+      return this.#backupLocks.run(id, () => this.#alone(id, 'Migrate', send, { moves: true }));
+    });
+  }
+
+  async hurry(id: GuestId): Promise<void> {
+    this.#guests.dir(id); // refuses what is no id
+    await this.#moves.hurry(id);
   }
 
   async destroy(id: GuestId): Promise<void> {
-    const dir = this.#dir(id);
-    for (const backup of this.#backups.get(id) ?? []) backup.abort(new Error(`Guest ${id} was destroyed`));
-    // Not behind a patient `stop`: it holds the lock.
-    await this.#attached.get(id)?.kill();
-    await this.#locks.run(id, async () => {
-      // By pid, not by QMP: a QEMU that does not answer must go just the same.
-      const guest = this.#attached.get(id);
-      if (guest) await guest.kill();
-      this.#attached.delete(id);
-      const found = await locate(dir);
-      if (found.at === 'running') await killProcess(found.process);
+    const dir = this.#guests.dir(id);
+    for (const call of this.#waiting.get(id) ?? []) call.abort(new Error(`Guest ${id} was destroyed`));
+    // Not behind a call that holds the lock and waits for the guest.
+    await this.#guests.attached(id)?.kill();
+    await this.#guests.locks.run(id, async () => {
+      await this.#guests.end(id);
+      await this.#network.release((await readSpec(dir))?.nics ?? []);
       await unlinkIfThere(join(dir, FILES.spec));
       await rm(dir, { recursive: true, force: true });
     });
   }
 
-  async backupDisk(id: GuestId, target: string, control: JobControl): Promise<BackupResult> {
-    const dir = this.#dir(id);
-    const order = { disk: join(dir, FILES.disk), target, user: this.#options.user ?? null };
-    const destroyed = new AbortController();
-    const own: JobControl = { ...control, signal: AbortSignal.any([control.signal, destroyed.signal]) };
-    const running = this.#backups.get(id) ?? new Set();
-    this.#backups.set(id, running.add(destroyed));
-    try {
-      return await this.#backupLocks.run(id, async () => {
-        const offline = async () => {
-          const spec = await readSpec(dir);
-          if (!spec) throw new DriverError('guest_not_found', `Guest ${id} was not created`);
-          return backupStopped(this.#spawner, dir, spec, order, own);
-        };
-        // A stopped guest must stay stopped while it is copied, hence inside the lock; a running one is copied outside.
-        const first = await this.#locks.run(id, async () => (await this.#find(id)) ?? (await offline()));
-        return first instanceof RunningGuest ? await backupLive(first.qmp, order, own) : first;
-      });
-    } catch (error) {
-      throw asDriverError(error, `Backup of guest ${id}`);
-    } finally {
-      running.delete(destroyed);
-      if (running.size === 0) this.#backups.delete(id);
-    }
+  backupDisk(
+    id: GuestId,
+    target: string,
+    control: JobControl,
+    options: { readonly quiesce?: 'required' } = {},
+  ): Promise<BackupResult> {
+    return this.#interruptible(id, 'Backup', control.signal, (signal) =>
+      this.#backupLocks
+        .run(id, async () => {
+          const own: JobControl = { ...control, signal };
+          this.#copying.add(id);
+          // A stopped guest must stay stopped while it is copied, hence inside the lock; a running one is copied outside.
+          const first = await this.#alone(id, 'Backup', async (spec, dir) => {
+            const order = { disk: join(disksDirOf(dir, spec), diskFile(spec.disk.name)), target, user: this.#user };
+            const guest = await this.#guests.find(id);
+            if (!guest || (await this.#execution.isSuspended(dir, guest)))
+              return backupStopped(this.#spawner, dir, spec, order, own);
+            const needed = options.quiesce === 'required';
+            const { state } = await guest.doing();
+            if (needed && (state === 'paused' || (state === 'running' && !spec.guestAgent)))
+              throw new DriverError('guest_agent', `Backup of guest ${id}: its file systems cannot be frozen`);
+            const onUnthawed = (error: unknown) => this.#warn(id, error, 'a guest may have stayed frozen');
+            const byAgent = state === 'running' && spec.guestAgent;
+            const quiesce = byAgent ? throughAgent(dir, this.#agentLocks, { needed, onUnthawed }) : asItIs;
+            return () => backupLive(guest.qmp, order, own, quiesce);
+          });
+          return typeof first === 'function' ? await first() : first;
+        })
+        .finally(() => this.#copying.delete(id)),
+    );
+  }
+
+  async setPassword(id: GuestId, user: string, password: string): Promise<void> {
+    const dir = await this.#alone(id, 'Set password', async (spec, dir) => {
+      await this.#execution.executing(id, 'Set password');
+      if (!spec.guestAgent) throw new DriverError('guest_agent', `Set password: guest ${id} has no agent`);
+      return dir;
+    });
+    await setPassword(dir, this.#agentLocks, user, password);
+  }
+
+  injectNmi(id: GuestId): Promise<void> {
+    return this.#alone(id, 'NMI', async () => {
+      const guest = await this.#execution.living(id, 'NMI');
+      await guest.qmp.execute('inject-nmi');
+    });
   }
 
   async consoleOutput(id: GuestId, maxBytes: number): Promise<string> {
-    return readTail(join(this.#dir(id), FILES.consoleLog), maxBytes);
+    return readTail(join(this.#guests.dir(id), FILES.consoleLog), maxBytes);
+  }
+
+  async openConsole(id: GuestId, kind: 'vnc' | 'serial'): Promise<Duplex> {
+    const dir = this.#guests.dir(id);
+    // Not behind a `stop` that waits for the guest.
+    const { state } = await this.inspect(id);
+    if (state === 'absent') throw new DriverError('guest_not_found', `Guest ${id} was not created`);
+    if (state !== 'running' && state !== 'paused') {
+      throw new DriverError('not_running', `Console of guest ${id}: it is ${state}`);
+    }
+    try {
+      return await this.#consoles.open(id, dir, kind);
+    } catch (cause) {
+      throw new DriverError('not_running', `Console of guest ${id}: nobody listens`, { cause });
+    }
   }
 
   onEvent(listener: (event: GuestEvent) => void): () => void {
-    this.#listeners.add(listener);
-    return () => this.#listeners.delete(listener);
+    return this.#guests.onEvent(listener);
   }
 
   async close({ stopGuests }: { stopGuests: boolean }): Promise<void> {
-    this.#closed = true;
-    clearInterval(this.#logTimer);
-    for (const backups of this.#backups.values()) for (const each of backups) each.abort(new Error('Driver closed'));
-    if (stopGuests) {
-      const ids = await listGuestIds(this.#options.instancesDir);
-      await Promise.all(ids.map((id) => this.stop(id, 0)));
-    }
-    for (const guest of this.#attached.values()) guest.qmp.close();
-    this.#attached.clear();
+    this.#guests.close();
+    for (const calls of this.#waiting.values()) for (const call of calls) call.abort(new Error('Driver closed'));
+    if (stopGuests) await Promise.all((await this.#guests.ids()).map((id) => this.#stopForClose(id)));
+    this.#consoles.close();
+    this.#guests.letGo();
     await this.#spawner.close();
   }
 
-  #dir(id: GuestId): string {
-    return guestDir(this.#options.instancesDir, id);
+  get #tools(): Tools {
+    return { spawner: this.#spawner, user: this.#user };
   }
 
-  async #accelerator(): Promise<'kvm' | 'tcg'> {
+  get #network(): GuestNetwork {
+    return this.#options.network ?? USER_NETWORK;
+  }
+
+  get #user(): RunAs | null {
+    return this.#options.user ?? null;
+  }
+
+  async #accelerator(): Promise<Accelerator> {
     const wanted = this.#options.accelerator ?? 'auto';
     return wanted === 'auto' ? probeAccelerator(this.#spawner) : wanted;
   }
@@ -244,100 +369,85 @@ class QemuDriver implements Driver {
     return (command, ms, error) => this.#options.observe?.(id, command, ms, error);
   }
 
-  /**
-   * The running guest, attached now if it was not; null when no process of it runs. Throws a QMP error for a
-   * process that runs but does not answer.
-   */
-  async #find(id: GuestId): Promise<RunningGuest | null> {
-    const known = this.#attached.get(id);
-    if (known?.connected) return known;
-    // It is ending, or only its connection is gone: what is true can be seen only once that is settled.
-    await known?.ended;
-    const dir = this.#dir(id);
-    const found = await locate(dir);
-    if (found.at !== 'running') return null;
-    const guest = await RunningGuest.attach(dir, found.process, this.#observer(id));
-    this.#adopt(id, guest);
-    // Attached anew, so whoever began a backup is gone; nobody would ever end it.
-    if (!this.#backups.get(id)?.size) await removeLeftovers(guest.qmp, dir);
-    return guest;
+  #warn(id: GuestId, error: unknown, message: string): void {
+    this.#options.log?.warn({ guest: id, err: error }, message);
   }
 
-  #adopt(id: GuestId, guest: RunningGuest): void {
-    this.#attached.set(id, guest);
-    void guest.ended
-      .then((end) => this.#onEnd(id, guest, end))
-      .catch((error: unknown) => {
-        this.#options.log?.warn({ guest: id, err: error }, 'cannot note the end of a guest');
-      });
-  }
-
-  async #onEnd(id: GuestId, guest: RunningGuest, end: GuestEnd | null): Promise<void> {
-    if (this.#attached.get(id) !== guest) return;
-    this.#attached.delete(id);
-    if (this.#closed || guest.endIsExpected) return;
-    if (!end) {
-      this.#options.log?.warn({ guest: id }, 'QMP connection lost, QEMU runs on');
-      return;
-    }
-    this.#emit({ id, ...end });
-    // Written down for those who ask later, unless somebody started or destroyed the guest in the meantime.
-    const dir = this.#dir(id);
-    await this.#locks.run(id, async () => {
-      const { at } = await locate(dir);
-      if (at !== 'exited' && at !== 'died') return;
-      if (end.state === 'crashed') await writeHandle(dir, { phase: 'crashed', process: null, argvHash: '' });
-      else await clearHandle(dir);
+  /** Works on a guest that exists, with no other call for it at the same time; `moves`: also on one that comes, or has gone. */
+  async #alone<T>(
+    id: GuestId,
+    what: string,
+    work: (spec: GuestSpec, dir: string) => Promise<T>,
+    { moves = false } = {},
+  ): Promise<T> {
+    const dir = this.#guests.dir(id);
+    return this.#guests.locks.run(id, async () => {
+      const spec = await readSpec(dir);
+      if (!spec) throw new DriverError('guest_not_found', `Guest ${id} was not created`);
+      try {
+        if (!moves) await this.#moves.requireHere(id, what);
+        return await work(spec, dir);
+      } catch (error) {
+        throw asDriverError(error, `${what} of guest ${id}`);
+      }
     });
   }
 
-  async #status(id: GuestId): Promise<GuestStatus> {
-    const dir = this.#dir(id);
+  /** Gives a call that waits a signal which `destroy` fires, too. */
+  async #interruptible<T>(
+    id: GuestId,
+    what: string,
+    signal: AbortSignal | undefined,
+    work: (signal: AbortSignal) => Promise<T>,
+  ): Promise<T> {
+    const call = new AbortController();
+    const calls = this.#waiting.get(id) ?? new Set();
+    this.#waiting.set(id, calls.add(call));
+    const either = signal ? AbortSignal.any([signal, call.signal]) : call.signal;
     try {
-      const guest = await this.#find(id);
-      if (guest) return { id, state: await guest.state() };
-    } catch (error) {
-      // Its process is there, so it is no crash; that it does not answer is for people to look at.
-      if (!isQmpError(error)) throw error;
-      this.#options.log?.warn({ guest: id, err: error }, 'QEMU does not answer');
-      if ((await locate(dir)).at === 'running') return { id, state: 'running' };
+      return await abortable(`${what} of guest ${id}`, either, () => work(either));
+    } finally {
+      calls.delete(call);
+      if (calls.size === 0) this.#waiting.delete(id);
     }
-    if (!(await readSpec(dir))) return { id, state: 'absent' };
-    return { id, state: (await locate(dir)).at === 'died' ? 'crashed' : 'stopped' };
   }
 
-  /** Like `#status`, and tells of what happened while nobody was attached. */
-  async #recoverOne(id: GuestId): Promise<GuestStatus> {
-    const status = await this.#status(id);
-    const { at } = await locate(this.#dir(id));
-    if (at === 'died') this.#emit({ id, state: 'crashed', reason: 'QEMU died while nobody watched' });
-    if (at === 'exited') {
-      this.#emit({ id, state: 'stopped', reason: 'guest powered off while nobody watched' });
-      await clearHandle(this.#dir(id));
-    }
-    return status;
+  /** Whoever began something with this guest is gone; nobody else would ever end it. */
+  async #repair(id: GuestId, guest: RunningGuest): Promise<void> {
+    const dir = this.#guests.dir(id);
+    if (!this.#copying.has(id)) await removeLeftovers(guest.qmp, dir);
+    await this.#moves.repair(id, guest);
+    this.#thaw(id, dir);
   }
 
-  #emit(event: GuestEvent): void {
-    for (const listener of this.#listeners) listener(event);
-  }
-
-  async #boundLogs(): Promise<void> {
-    const logs = [...this.#attached.keys()].flatMap((id) =>
-      [FILES.consoleLog, FILES.qemuLog].map((log) => ({ id, log })),
+  /** Beside everything else: an agent may take its time. */
+  #thaw(id: GuestId, dir: string): void {
+    thawIfNoted(dir, this.#agentLocks).catch((error: unknown) =>
+      this.#warn(id, error, 'a guest may have stayed frozen'),
     );
-    await Promise.all(
-      logs.map(({ id, log }) =>
-        boundLog(join(this.#dir(id), log)).catch((error: unknown) => {
-          this.#options.log?.warn({ guest: id, log, err: error }, 'cannot shorten a log');
-        }),
-      ),
-    );
+  }
+
+  /** A suspended guest keeps its memory, and one lost with its host stays so. */
+  async #stopForClose(id: GuestId): Promise<void> {
+    const dir = this.#guests.dir(id);
+    await this.#guests.locks.run(id, async () => {
+      if ((await locate(dir)).at !== 'running') return;
+      const guest = await this.#guests.find(id).catch(() => null); // one that does not answer is ended below
+      if (guest && !(await hasMemory(dir))) await guest.stop(0);
+      await this.#guests.end(id);
+    });
   }
 }
 
-function isQmpError(error: unknown): boolean {
-  return [QmpGoneError, QmpCommandError, QmpTimeoutError].some((kind) => error instanceof kind);
+/** Tells an end by the signal from a failure. */
+async function abortable<T>(what: string, signal: AbortSignal | undefined, work: () => Promise<T>): Promise<T> {
+  try {
+    return await work();
+  } catch (error) {
+    if (error instanceof DriverError) throw error;
+    if (signal?.aborted) throw new DriverError('aborted', `${what} ended`, { cause: error });
+    throw asDriverError(error, what);
+  }
 }
 
 function asDriverError(error: unknown, what: string): unknown {

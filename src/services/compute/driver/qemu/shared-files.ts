@@ -7,10 +7,10 @@
  */
 
 import { constants } from 'node:fs';
-import { chmod, chown, type FileHandle, open } from 'node:fs/promises';
+import { chmod, chown, type FileHandle, lstat, open } from 'node:fs/promises';
 import { DriverError } from '../driver-error.ts';
 import { isMissing } from '../guest-files.ts';
-import type { RunAs } from './launch.ts';
+import type { RunAs } from './run-as.ts';
 
 /** Readable, writable and passable for us and QEMU's group, whose files are safe from each other (sticky). */
 const SHARED_FOLDER = 0o1770;
@@ -37,9 +37,11 @@ export async function lend(path: string, user: RunAs, mode: (typeof LENT)[keyof 
   await owned(path, user.gid, mode);
 }
 
-/** Ends a loan: nobody but us can open the file any more. */
+/** Ends a loan: nobody but us can open the file any more, and it has no other name, under which it would be believed to be ours. */
 export async function takeBack(path: string): Promise<void> {
   await owned(path, process.getegid?.() ?? 0, 0o600);
+  // Looked at after that: from here on QEMU's user can give it none.
+  if ((await lstat(path)).nlink !== 1) throw new DriverError('command_failed', `${path} has a second name`);
 }
 
 /** Makes an empty file unless there is one. */

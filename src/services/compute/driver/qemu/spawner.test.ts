@@ -74,7 +74,10 @@ describe('spawner', () => {
       [Symbol.asyncIterator]()
       .next()
       .then(({ value }) => [value]);
-    assert.ok((await processesIn(cwd)).length >= 2);
+    const isAsleep = async (pid: number) => (await readFile(`/proc/${pid}/comm`, 'utf8').catch(() => '')) === 'sleep\n';
+    // A pid is told before its program has begun.
+    const asleep = async () => (await Promise.all((await processesIn(cwd)).map(isAsleep))).filter(Boolean).length;
+    await until(async () => (await asleep()) === 2, 'both programs have begun');
     child.kill('SIGKILL');
     await until(async () => (await processesIn(cwd)).length === 1, 'only the detached program is left');
     assert.deepEqual(await processesIn(cwd), [Number(line)]);

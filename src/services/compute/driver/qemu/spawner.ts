@@ -63,12 +63,20 @@ export class Spawner {
   /**
    * Runs a program to its end in `cwd` and resolves with what it printed (both streams, the last 64 KiB). Rejects with
    * `tool_failed` and the tail of its output when the status is not 0, with `aborted` when `signal` fired (the program is killed). `onStart` hears the path of its output.
+   * `stdin` and `stdout` are files that it reads from and writes to instead; then the output is what it says of errors.
    */
   async run(
     argv: readonly string[],
-    options: { cwd: string; limits?: Limits; signal?: AbortSignal; onStart?: (outputPath: string) => void },
+    options: {
+      cwd: string;
+      limits?: Limits;
+      signal?: AbortSignal;
+      onStart?: (outputPath: string) => void;
+      stdin?: string;
+      stdout?: string;
+    },
   ): Promise<string> {
-    const { signal, limits } = options;
+    const { signal, limits, stdin = '/dev/null', stdout } = options;
     if (signal?.aborted) throw new DriverError('aborted', `${argv[0]} was not started`, { cause: signal.reason });
     const id = ++this.#lastJob;
     // Nobody who may write in the folder can have put a link there.
@@ -76,7 +84,12 @@ export class Spawner {
     const ceilings = limits ? [`ulimit -v ${limits.addressSpaceMib * 1024}`, `ulimit -t ${limits.cpuSeconds}`] : [];
     const job = this.#submit(
       id,
-      [`exec </dev/null >${quote(output)} 2>&1`, `cd ${quote(options.cwd)}`, ...ceilings],
+      [
+        `exec <${quote(stdin)} >${quote(output)} 2>&1`,
+        ...(stdout === undefined ? [] : [`exec >${quote(stdout)}`]),
+        `cd ${quote(options.cwd)}`,
+        ...ceilings,
+      ],
       argv,
     );
     let kill = () => {};
@@ -142,7 +155,8 @@ export class Spawner {
     const shell = spawn('/bin/sh', ['-c', SHELL_PROGRAM], {
       detached: true, // its own process group, which `kill 0` at the end is about
       stdio: ['pipe', 'pipe', 'ignore'], // stderr: only "Killed" and the like, which the exit status says, too
-      env: { PATH: process.env.PATH ?? '/usr/bin:/bin', LC_ALL: 'C' },
+      // Users' paths lack the folders of programs for administrators, which some of them may use all the same.
+      env: { PATH: `${process.env.PATH ?? '/usr/bin:/bin'}:/usr/sbin:/sbin`, LC_ALL: 'C' },
     });
     this.#shell = shell;
     const gone = () => {

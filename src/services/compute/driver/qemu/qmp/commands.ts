@@ -33,13 +33,54 @@ export interface JobInfo {
   readonly error?: string;
 }
 
+/** One device of `query-block`. */
+export interface BlockDevice {
+  readonly 'io-status'?: 'ok' | 'failed' | 'nospace';
+}
+
+/** What a migration can do beyond the necessary; they stay set until they are unset. */
+export type MigrationCapability = 'events' | 'pause-before-switchover' | 'auto-converge' | 'return-path';
+
+/** The answer of `query-migrate`; empty before the first migration. */
+export interface Migration {
+  readonly status?: string;
+  readonly 'error-desc'?: string;
+  readonly ram?: { readonly total: number; readonly remaining: number };
+}
+
 /** Arguments and answer of each command. */
 export interface QmpCommands {
   qmp_capabilities: { args: undefined; answer: object };
   'query-status': { args: undefined; answer: { status: string; running: boolean } };
+  'query-block': { args: undefined; answer: BlockDevice[] };
+  stop: { args: undefined; answer: object };
   cont: { args: undefined; answer: object };
   quit: { args: undefined; answer: object };
   system_powerdown: { args: undefined; answer: object };
+  system_reset: { args: undefined; answer: object };
+  /** What QEMU does when the guest powers off. */
+  'set-action': { args: { shutdown: 'pause' | 'poweroff' }; answer: object };
+  'inject-nmi': { args: undefined; answer: object };
+  'qom-get': { args: { path: string; property: string }; answer: unknown };
+  'qom-list': { args: { path: string }; answer: { name: string }[] };
+  netdev_add: { args: { type: string; id: string; readonly [option: string]: unknown }; answer: object };
+  netdev_del: { args: { id: string }; answer: object };
+  device_add: { args: { driver: string; id: string; readonly [property: string]: unknown }; answer: object };
+  /** Only asks the guest: it is out with the event `DEVICE_DELETED`. */
+  device_del: { args: { id: string }; answer: object };
+  /** QEMU, and a guest that knows how, say on all networks where the guest is now. */
+  'announce-self': { args: { initial: number; max: number; rounds: number; step: number }; answer: object };
+  'migrate-set-parameters': { args: { 'max-bandwidth': number; 'downtime-limit'?: number }; answer: object };
+  'migrate-set-capabilities': {
+    args: { capabilities: { capability: MigrationCapability; state: boolean }[] };
+    answer: object;
+  };
+  /** Lets a migration go on that `pause-before-switchover` holds. */
+  'migrate-continue': { args: { state: 'pre-switchover' }; answer: object };
+  migrate: { args: { uri: string }; answer: object };
+  migrate_cancel: { args: undefined; answer: object };
+  'migrate-incoming': { args: { uri: string }; answer: object };
+  'query-migrate': { args: undefined; answer: Migration };
   'blockdev-add': { args: BlockdevOptions; answer: object };
   'blockdev-del': { args: { 'node-name': string }; answer: object };
   'query-named-block-nodes': { args: { flat: boolean }; answer: { 'node-name'?: string; file: string }[] };
@@ -55,6 +96,25 @@ export interface QmpCommands {
     };
     answer: object;
   };
+  'blockdev-mirror': {
+    args: {
+      'job-id': string;
+      device: string;
+      target: string;
+      sync: 'top';
+      'copy-mode': 'write-blocking';
+      speed: number;
+      'auto-dismiss': boolean;
+    };
+    answer: object;
+  };
+  'nbd-server-start': { args: { addr: { type: 'unix'; data: { path: string } } }; answer: object };
+  /** Also ends every export. */
+  'nbd-server-stop': { args: undefined; answer: object };
+  'block-export-add': {
+    args: { type: 'nbd'; id: string; 'node-name': string; name: string; writable: boolean };
+    answer: object;
+  };
   'query-jobs': { args: undefined; answer: JobInfo[] };
   'block-job-cancel': { args: { device: string; force: boolean }; answer: object };
   'job-dismiss': { args: { id: string }; answer: object };
@@ -67,13 +127,36 @@ export type QmpCommand = keyof QmpCommands;
 export const TIMEOUT_CLASS: Readonly<Record<QmpCommand, TimeoutClass>> = {
   qmp_capabilities: 'fast',
   'query-status': 'fast',
-  cont: 'fast',
+  'query-block': 'fast',
+  stop: 'slow',
+  cont: 'slow',
   quit: 'fast',
   system_powerdown: 'fast',
+  system_reset: 'fast',
+  'set-action': 'fast',
+  'inject-nmi': 'fast',
+  'qom-get': 'fast',
+  'qom-list': 'fast',
+  netdev_add: 'slow',
+  netdev_del: 'slow',
+  device_add: 'slow',
+  device_del: 'fast',
+  'announce-self': 'fast',
+  'migrate-set-parameters': 'fast',
+  'migrate-set-capabilities': 'fast',
+  'migrate-continue': 'fast',
+  migrate: 'fast',
+  migrate_cancel: 'fast',
+  'migrate-incoming': 'fast',
+  'query-migrate': 'fast',
   'blockdev-add': 'slow',
   'blockdev-del': 'slow',
   'query-named-block-nodes': 'fast',
   'blockdev-backup': 'slow',
+  'blockdev-mirror': 'slow',
+  'nbd-server-start': 'fast',
+  'nbd-server-stop': 'slow',
+  'block-export-add': 'slow',
   'query-jobs': 'fast',
   'block-job-cancel': 'slow',
   'job-dismiss': 'fast',

@@ -24,3 +24,8 @@ export class QmpGoneError extends Error {
 export class QmpTimeoutError extends Error {
   override readonly name = 'QmpTimeoutError';
 }
+
+/** True for the three above. */
+export function isQmpError(error: unknown): boolean {
+  return [QmpGoneError, QmpCommandError, QmpTimeoutError].some((kind) => error instanceof kind);
+}
