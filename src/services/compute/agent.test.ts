@@ -11,8 +11,11 @@ import { conductorContract } from '#contracts/conductor.ts';
 import { ImageClient } from '#http/image-client.ts';
 import { ComputeAgent } from './agent.ts';
 import { Backups } from './backups.ts';
+import { ChannelServer } from './channel/channel-server.ts';
 import { fakeDriver } from './driver/fake/fake-driver.ts';
 import { ImageCache } from './image-cache.ts';
+import { noPlane } from './network/no-plane.ts';
+import { SharedDisks } from './shared-disks.ts';
 
 const log = pino({ level: 'silent' });
 const turns = async () => {
@@ -24,8 +27,17 @@ test('a host that was away is told what was deleted meanwhile, and removes it', 
   const home = await mkdtemp(join(tmpdir(), 'micronova-agent-'));
   t.after(() => rm(home, { recursive: true }));
   const driver = fakeDriver({ instancesDir: home, persist: false });
-  const disk = { base: '/none', baseFormat: 'qcow2', sizeBytes: 1 } as const;
-  const guest = { name: 'g', vcpus: 1, memoryMib: 1, disk, nics: [], configDrive: null };
+  const disk = { name: 'disk', base: '/none', baseFormat: 'qcow2', sizeBytes: 1 } as const;
+  const guest = {
+    name: 'g',
+    vcpus: 1,
+    memoryMib: 1,
+    disk,
+    nics: [],
+    configDrive: null,
+    otherDisks: [],
+    guestAgent: false,
+  };
   for (const id of ['kept', 'deleted']) await driver.create({ ...guest, id });
 
   const rpc = new Rpc({ transport: memoryTransport(), log });
@@ -35,7 +47,11 @@ test('a host that was away is told what was deleted meanwhile, and removes it', 
   const handlers = {
     operationReady: unused,
     awaitStep: unused,
+    imageAccess: async () => ({ url: '', token: '' }),
     guestChanged: unused,
+    guestsFound: unused,
+    guestMetadata: async () => ({ facts: null }),
+    hostNetwork: async () => ({ revision: 'r', plan: { networks: [], groups: [], routers: [] } }),
     heartbeat: async () => {
       heard.push('beat');
       return {};
@@ -48,14 +64,19 @@ test('a host that was away is told what was deleted meanwhile, and removes it', 
   await rpc.serve(conductorContract, handlers, { name: 'nova-conductor', log });
   const images = new ImageClient({ url: () => 'http://127.0.0.1:1', token: async () => '', name: 'test' });
   const agent = new ComputeAgent({
+    networkAddress: null,
     host: 'here',
     availabilityZone: 'nova',
     driver,
     rpc,
     cache: new ImageCache({ dir: join(home, 'cache'), images, sharedStore: null }),
     backups: new Backups({ dir: join(home, 'staging'), isStaging: true, driver, images }),
+    channel: new ChannelServer({ listen: { host: '127.0.0.1', port: 0 }, log }),
     instancesDir: home,
+    plane: noPlane('a test'),
     linkDir: null,
+    shared: new SharedDisks({ dir: null, host: 'host' }),
+    sharedBases: null,
     log,
   });
   await agent.start();

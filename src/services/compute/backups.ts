@@ -44,11 +44,23 @@ export class Backups {
     }
   }
 
-  /** Copies the guest's disk. Repeated after a crash: begins anew. */
-  backup(serverId: string, imageId: string, control: JobControl): Promise<BackupResult> {
+  /** Copies the guest's disk. Repeated after a crash: begins anew. A failure leaves nothing. */
+  backup(
+    serverId: string,
+    imageId: string,
+    control: JobControl,
+    options: { readonly quiesce?: 'required' } = {},
+  ): Promise<BackupResult> {
     return this.#tracked(imageId, control.signal, async (signal) => {
+      // Cancelled while it waited for its turn: what was to remove the copy has been here already.
+      signal.throwIfAborted();
       await mkdir(this.#folder(imageId), { recursive: true, mode: 0o700 });
-      return this.#options.driver.backupDisk(serverId, this.#path(imageId), { ...control, signal });
+      try {
+        return await this.#options.driver.backupDisk(serverId, this.#path(imageId), { ...control, signal }, options);
+      } catch (error) {
+        await this.#remove(imageId);
+        throw error;
+      }
     });
   }
 

@@ -17,13 +17,20 @@ export interface SystemUser {
  */
 export function qemuUser(
   name: string,
-  place: { readonly data: string; readonly instancesDir: string; readonly log: Log },
+  place: {
+    readonly data: string;
+    readonly instancesDir: string;
+    /** Where the guests' disks are, if not there. */
+    readonly disksDir?: string | null;
+    readonly log: Log;
+  },
 ): SystemUser | null {
   const user = process.geteuid?.() === 0 ? findUser(name) : null;
   if (!user) return null;
-  const { data, instancesDir, log } = place;
+  const { data, instancesDir, disksDir = null, log } = place;
   for (let dir = instancesDir; dir.startsWith(data); dir = dirname(dir)) chmodSync(dir, 0o711);
-  const closed = obstacle(user, instancesDir);
+  if (disksDir !== null) chmodSync(disksDir, 0o711);
+  const closed = obstacle(user, instancesDir) ?? (disksDir === null ? null : obstacle(user, disksDir));
   if (closed !== null)
     log.warn({ folder: closed, user: name }, 'QEMU runs as root: its user cannot pass through a folder');
   return closed === null ? user : null;
@@ -39,7 +46,7 @@ export function findUser(name: string): SystemUser | null {
 }
 
 /** The first folder on the way to `path` that the user may not pass through; null when there is none. */
-function obstacle(user: SystemUser, path: string): string | null {
+export function obstacle(user: SystemUser, path: string): string | null {
   const { mode, uid, gid } = statSync(path);
   const bits = uid === user.uid ? mode >> 6 : gid === user.gid ? mode >> 3 : mode;
   if ((bits & 1) === 0) return path;
