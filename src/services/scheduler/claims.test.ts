@@ -7,7 +7,7 @@ import { memoryTransport } from '#bus/memory.ts';
 import { Rpc } from '#bus/rpc.ts';
 import type { Database } from '#db/database.ts';
 import { registerHost, usageByHost } from '#db/repo/hosts.ts';
-import { openSqlite } from '#db/sqlite.ts';
+import { openTestDatabase } from '#db/testing/test-database.ts';
 import { Scheduler } from './scheduler.ts';
 
 const log = pino({ level: 'silent' });
@@ -15,7 +15,7 @@ const RATIOS = { vcpus: 1, memory: 1, disk: 1, reservedMemoryMib: 0 };
 
 /** Two hosts with room for 10 each by memory; as many schedulers as wanted over one record. */
 async function cell(schedulers: number) {
-  const db = await openSqlite(':memory:');
+  const db = await openTestDatabase();
   for (const name of ['one', 'two']) await addHost(db, name);
   const rpc = new Rpc({ transport: memoryTransport(), log });
   return {

@@ -1,25 +1,36 @@
 /**
  * The decision, pure: the best host that every filter lets through, or the reasons why there is none.
  */
+import { aggregateSpecs } from './filters/aggregate-specs.ts';
+import { anotherHost } from './filters/another-host.ts';
 import { availabilityZone } from './filters/availability-zone.ts';
+import { capabilities } from './filters/capabilities.ts';
 import { computeUp } from './filters/compute-up.ts';
 import { enabled } from './filters/enabled.ts';
 import type { Filter } from './filters/filter.ts';
 import { imageProperties } from './filters/image-properties.ts';
+import { differentHost, sameHost } from './filters/near-servers.ts';
 import { requestedHost } from './filters/requested-host.ts';
 import { disk, ram, vcpus } from './filters/resources.ts';
+import { serverGroup } from './filters/server-group.ts';
 import type { HostState, PlacementRequest } from './host-state.ts';
 
 /** In the order in which they are asked; a refused host counts for the first that says no. */
 export const FILTERS: readonly Filter[] = [
   computeUp,
   enabled,
+  anotherHost,
   requestedHost,
   availabilityZone,
   ram,
   vcpus,
   disk,
   imageProperties,
+  capabilities,
+  aggregateSpecs,
+  differentHost,
+  sameHost,
+  serverGroup,
 ];
 
 export type Pick =

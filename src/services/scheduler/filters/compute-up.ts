@@ -1,7 +1,8 @@
-/** The host's agent was heard of lately. */
+/** Hosts whose agent has not been heard of for a while get nothing new. */
+import { isUp } from '#db/repo/hosts.ts';
 import type { Filter } from './filter.ts';
 
-/** Nova's `service_down_time`. */
-export const DOWN_AFTER_MS = 60_000;
-
-export const computeUp: Filter = { name: 'down', passes: (host, _, now) => now - host.seenAt < DOWN_AFTER_MS };
+export const computeUp: Filter = {
+  name: 'down',
+  passes: ({ seenAt }, _, now) => isUp({ seen_at: seenAt, forced_down: 0 }, now),
+};
