@@ -6,10 +6,11 @@ import type { Database } from '#db/database.ts';
 import { markSeen, registerHost } from '#db/repo/hosts.ts';
 import { CloudError } from '#domain/errors.ts';
 import type { Log } from '#observe/log.ts';
-import { recordGuestState } from './guest-changes.ts';
+import type { Reconciler } from './reconciler.ts';
 
 export function hostRegistry(
   db: Database,
+  reconciler: Reconciler,
   log: Log,
   now: () => number,
 ): Pick<Handlers<typeof conductorContract>, 'registerHost' | 'heartbeat'> {
@@ -22,38 +23,29 @@ export function hostRegistry(
           ours: CONTRACT_VERSION,
         });
       }
-      await registerHost(
-        db.queries,
-        {
-          name: input.host,
-          availability_zone: input.availabilityZone,
-          vcpus: input.capacity.vcpus,
-          memory_mib: input.capacity.memoryMib,
-          disk_gib: input.capacity.diskGib,
-          hypervisor_type: input.hypervisorType,
-          hypervisor_version: input.hypervisorVersion,
-          cpu_model: input.cpuModel,
-          cpu_arch: input.cpuArch,
-          contract_version: input.contractVersion,
-        },
-        now(),
-      );
+      const description = {
+        name: input.host,
+        availability_zone: input.availabilityZone,
+        vcpus: input.capacity.vcpus,
+        memory_mib: input.capacity.memoryMib,
+        disk_gib: input.capacity.diskGib,
+        hypervisor_type: input.hypervisorType,
+        hypervisor_version: input.hypervisorVersion,
+        cpu_model: input.cpuModel,
+        cpu_arch: input.cpuArch,
+        contract_version: input.contractVersion,
+        ...(input.address !== undefined && { address: input.address }),
+        network_kind: input.networkKind ?? 'none',
+        network_address: input.networkAddress ?? '',
+        ...(input.bootedAt !== undefined && { booted_at: input.bootedAt }),
+      };
+      // With others that register now: each takes the next number.
+      await db.commit((trx) => registerHost(trx, description, now()));
       log.info({ host: input.host, guests: input.guests.length }, 'host registered');
-      const deleted: string[] = [];
-      for (const { serverId, state } of input.guests) {
-        const row = await db.queries
-          .selectFrom('servers')
-          .select('deleted_at')
-          .where('id', '=', serverId)
-          .executeTakeFirst();
-        // Only what the record says was deleted is removed; a guest that nobody knows is left alone and shown by `doctor`.
-        if (row?.deleted_at) deleted.push(serverId);
-        else await recordGuestState(db, serverId, state, now());
-      }
-      return { deleted };
+      return { deleted: await reconciler.compare(input.host, input.guests) };
     },
     async heartbeat({ host }) {
-      await db.commit((trx) => markSeen(trx, [host], now()));
+      await db.commitGuarded((trx) => markSeen(trx, [host], now()));
       return {};
     },
   };

@@ -6,7 +6,7 @@ import type { Client } from '#bus/rpc.ts';
 import type { conductorContract } from '#contracts/conductor.ts';
 import type { Database } from '#db/database.ts';
 import { type OutboxMessage, waitingMessages } from '#db/repo/operations.ts';
-import { withContext } from '#observe/context.ts';
+import { currentContext, withContext } from '#observe/context.ts';
 import type { Log } from '#observe/log.ts';
 
 const LOOK_EVERY_MS = 1_000;
@@ -47,8 +47,9 @@ export class OutboxRelay {
     }
   }
 
-  #send({ operationId, requestId }: OutboxMessage): Promise<unknown> {
-    return withContext({ requestId, operationId }, () => this.#conductor.operationReady({ operationId }));
+  #send({ operationId, requestId, ...message }: OutboxMessage): Promise<unknown> {
+    const traceparent = message.traceparent ?? currentContext()?.traceparent;
+    return withContext({ requestId, operationId, traceparent }, () => this.#conductor.operationReady({ operationId }));
   }
 
   #wake(): void {
