@@ -9,56 +9,29 @@
  * Anything that fails before that takes everything back: guest gone, files gone, claim released; the server stays, in
  * ERROR, with the reason as its fault.
  */
-import type { ConfigDrive } from '#contracts/guest.ts';
 import { LaunchInput, VERSIONS } from '#contracts/operation-inputs.ts';
 import { POWER_STATES } from '#domain/instance/states.ts';
-import { defineOperation } from './ports.ts';
+import { claimHost, createGuest, destroyGuest, releaseHost } from './placement.ts';
+import { defineOperation, HOURS } from './ports.ts';
 
-/** The place in the config drive's `meta_data.json` where the password goes. */
-const META_DATA = 'openstack/latest/meta_data.json';
+/** 0.1.0 knew no guest agent. */
+const OLDER = { 1: { input: (input: object) => ({ guestAgent: false, ...input }) } };
 
-export const launch = defineOperation('create', { version: VERSIONS.create, input: LaunchInput })
+export const launch = defineOperation('create', { version: VERSIONS.create, input: LaunchInput, older: OLDER })
   .step('schedule', {
     doc: 'Picks a host and claims the room on it.',
     task: 'scheduling',
-    do: ({ ports, serverId, input, key, signal }) =>
-      ports.scheduler.claimHost(
-        {
-          serverId,
-          resources: input.resources,
-          availabilityZone: input.availabilityZone,
-          host: input.host,
-          imageProperties: input.imageProperties,
-        },
-        { key, signal },
-      ),
+    do: (context) => claimHost(context),
     record: ({ host, availabilityZone }) => ({ host, availabilityZone }),
-    undo: async ({ ports, serverId, signal }) => {
-      await ports.scheduler.releaseHost({ serverId }, { signal });
-    },
-    unrecord: { host: null },
+    undo: releaseHost,
+    unrecord: () => ({ host: null }),
   })
   .step('createGuest', {
     doc: 'Makes the guest’s disk and config drive, after fetching the image if the host does not have it.',
     task: 'block_device_mapping',
-    deadlineMs: 3_600_000,
-    do: ({ ports, outputs, input, secrets, serverId, key, signal, onProgress }) =>
-      ports.compute(outputs.schedule.host).createGuest(
-        {
-          serverId,
-          name: input.name,
-          imageId: input.imageId,
-          vcpus: input.resources.vcpus,
-          memoryMib: input.resources.memoryMib,
-          diskGib: input.resources.diskGib,
-          nics: input.nics,
-          configDrive: withPassword(input.configDrive, secrets),
-        },
-        { key, signal, onProgress },
-      ),
-    undo: async ({ ports, outputs, serverId, signal }) => {
-      await ports.compute(outputs.schedule.host).destroyGuest({ serverId }, { signal });
-    },
+    deadlineMs: HOURS,
+    do: (context) => createGuest(context, context.outputs.schedule.host),
+    undo: (context) => destroyGuest(context, context.outputs.schedule.host),
   })
   .step('startGuest', {
     doc: 'Starts QEMU; done when the guest executes.',
@@ -69,9 +42,3 @@ export const launch = defineOperation('create', { version: VERSIONS.create, inpu
     record: ({ startedAt }) => ({ powerState: POWER_STATES.running, launchedAt: startedAt }),
     // The guest's files and process are one thing to the host: taking back createGuest removes both.
   });
-
-function withPassword(files: ConfigDrive | null, secrets: Readonly<Record<string, string>>): ConfigDrive | null {
-  const metaData = files?.[META_DATA];
-  if (!files || typeof metaData !== 'string' || secrets.adminPass === undefined) return files;
-  return { ...files, [META_DATA]: JSON.stringify({ ...JSON.parse(metaData), admin_pass: secrets.adminPass }) };
-}

@@ -2,7 +2,7 @@
 import type { computeContract } from '#contracts/compute.ts';
 import type { Contract, InputOf, OutputOf } from '#contracts/contract.ts';
 import type { schedulerContract } from '#contracts/scheduler.ts';
-import { operationsOver } from '#journal/define.ts';
+import { operationsOver, type StepContext } from '#journal/define.ts';
 
 interface AskOptions {
   readonly key?: string;
@@ -18,7 +18,7 @@ export type Asks<C extends Contract> = {
   ) => Promise<OutputOf<C['methods'][Name]>>;
 };
 
-/** An image record to be made for a snapshot. */
+/** An image record to be made for a copy of a disk. */
 export interface NewSnapshotImage {
   readonly id: string;
   readonly name: string;
@@ -37,10 +37,25 @@ export interface Ports {
     ensure(image: NewSnapshotImage, signal: AbortSignal): Promise<void>;
     /** Removes record and data; absent: nothing. */
     remove(id: string, signal: AbortSignal): Promise<void>;
+    /** Whether it is there with its data. */
+    isActive(id: string): Promise<boolean>;
+    /** Ids of a server's active backups of one type, newest first; only those that its project owns. */
+    backups(
+      of: { readonly serverId: string; readonly projectId: string; readonly backupType: string },
+      signal: AbortSignal,
+    ): Promise<readonly string[]>;
+  };
+  readonly networks: {
+    /** Ends what a server has of the network, or one port of it; whoever runs these networks is told. None: nothing. */
+    release(serverId: string, portId?: string): Promise<void>;
   };
   readonly servers: {
     /** Where the server is or is being put: its claim's host, else the record's; null for nowhere. */
     hostOf(serverId: string): Promise<string | null>;
+    /** Every host on which something of it may be: while it moves there are two. */
+    hostsOf(serverId: string): Promise<readonly string[]>;
+    /** The image that holds its disk while it is shelved. */
+    shelvedImageOf(serverId: string): Promise<string | null>;
     /** Tells every other operation on the server to undo itself, and waits until all have ended. */
     preempt(serverId: string, operationId: string, signal: AbortSignal): Promise<void>;
     /** False when the host's agent has not been heard of for long, or is forced down. */
@@ -49,3 +64,14 @@ export interface Ports {
 }
 
 export const defineOperation = operationsOver<Ports>();
+
+/** A step's world, for parts of steps that several operations share. */
+export type Context<Input = unknown, Outputs = unknown> = StepContext<Ports, Input, Outputs>;
+
+export const HOURS = 3_600_000;
+
+/** How long the undoing of what is pre-empted may take: longer than any step of it may. */
+export const PREEMPT_DEADLINE_MS = 24 * HOURS;
+
+/** For steps that wait for a guest to shut down: its grace, and time to end it afterwards. */
+export const shutdownDeadlineMs = ({ graceMs }: { readonly graceMs: number }) => graceMs + 120_000;
