@@ -2,17 +2,20 @@
  * For tests: the compute API on a database in memory, with a few callers and with what is behind it (conductor, hosts,
  * images) replaced by answers that a test sets. Servers are put into any state by writing their rows.
  */
-import { randomUUID } from 'node:crypto';
 import type { FastifyInstance } from 'fastify';
 import type { Database } from '#db/database.ts';
 import { groupCommit } from '#db/group-commit.ts';
+import type { NewNetwork } from '#db/repo/network/networks.ts';
+import { createServerPort } from '#db/repo/network/server-ports.ts';
+import { newNetwork, newSubnet } from '#db/repo/network/testing/networks.ts';
 import { insertServers } from '#db/repo/servers.ts';
-import { openSqlite } from '#db/sqlite.ts';
 import type { ServerRow } from '#db/tables/compute.ts';
+import { serverRow } from '#db/testing/server-row.ts';
+import { openTestDatabase } from '#db/testing/test-database.ts';
 import type { AuthContext } from '#http/auth.ts';
 import { httpServer, mount } from '#http/server.ts';
 import { openLogs } from '#observe/log.ts';
-import { type ApiDeps, DEFAULT_QUOTA, type Quota } from './api-deps.ts';
+import { type ApiDeps, DEFAULT_LIFECYCLE, DEFAULT_QUOTA, type Lifecycle, type Quota } from './api-deps.ts';
 import { computeService } from './compute-service.ts';
 import { ensureDefaultFlavors } from './default-flavors.ts';
 
@@ -51,36 +54,71 @@ export interface ApiHarness extends AsyncDisposable {
   clock: number;
   /** What the image service answers, by id; `IMAGE` is a good one. */
   readonly images: Map<string, object>;
+  /** What hosts were asked to fetch ahead: `host image`. */
+  readonly fetched: readonly string[];
+  /** Which migrations hosts were asked to bring to their end: `host server`. */
+  readonly hurried: readonly string[];
+  /** Networks of which hosts were told. */
+  readonly changedNetworks: string[];
   /** What every host's console shows. */
   consoleText: string;
-  /** True: transactions begin a turn of the event loop later, as on a database that is not in this process. */
-  slowTransactions: boolean;
+  /** Awaited before each transaction: `aTurn` as on a database that is not in this process, or something that comes in between. */
+  beforeTransaction: () => Promise<unknown>;
   /** `path` is below `/compute/v2.1`. */
   call(who: Caller, method: string, path: string, asked?: Asked): Promise<Reply>;
   /** Writes a server of demo's project with these columns; answers its id. */
   add(columns?: Partial<ServerRow>): Promise<string>;
+  /** Makes a network of demo's project with one subnet (10.0.0.0/24 where not said); answers its id. */
+  addNetwork(name: string, cidr?: string, options?: Partial<NewNetwork>): Promise<string>;
+  /** Joins a server of demo's to a network; answers the port's MAC. */
+  join(serverId: string, networkId: string): Promise<string>;
 }
+
+/** Resolves a turn of the event loop later. */
+export const aTurn = () => new Promise((resolve) => setImmediate(resolve));
 
 const START = Date.UTC(2026, 0, 2, 3, 4, 5);
 
-export async function apiHarness(quota: Partial<Quota> = {}): Promise<ApiHarness> {
-  const db = await openSqlite(':memory:');
+export async function apiHarness(quota: Partial<Quota> = {}, lifecycle: Partial<Lifecycle> = {}): Promise<ApiHarness> {
+  const db = await openTestDatabase();
   await ensureDefaultFlavors(db, START);
   const log = openLogs({ level: 'silent', to: 'stderr' }).of('nova-api');
   const images = new Map<string, object>([[IMAGE, imageRecord({})]]);
-  const harness = { clock: START, consoleText: '', slowTransactions: false };
+  const harness = {
+    clock: START,
+    consoleText: '',
+    beforeTransaction: async (): Promise<unknown> => undefined,
+    fetched: [] as string[],
+    hurried: [] as string[],
+    changedNetworks: [] as string[],
+  };
   const transaction: Database['transaction'] = async (work) => {
-    if (harness.slowTransactions) await new Promise((resolve) => setImmediate(resolve));
+    await harness.beforeTransaction();
     return db.transaction(work);
   };
   const deps = {
     db: { ...db, transaction, commit: groupCommit(transaction) },
     // Stand-ins with the methods that the API calls.
-    rpc: { client: () => ({ consoleOutput: async () => ({ output: harness.consoleText }) }) },
+    rpc: {
+      client: (_contract: unknown, _name: string, host: string) => ({
+        hurryMigration: async ({ serverId }: { serverId: string }) => {
+          harness.hurried.push(`${host} ${serverId}`);
+          return {};
+        },
+        fetchImage: async ({ imageId }: { imageId: string }) => {
+          harness.fetched.push(`${host} ${imageId}`);
+          return { cached: true };
+        },
+        consoleOutput: async () => ({ output: harness.consoleText }),
+        injectNmi: async () => ({}),
+      }),
+    },
     conductor: { awaitStep: async () => ({}) },
     images: { find: async (id: string) => images.get(id) ?? null },
     quota: { ...DEFAULT_QUOTA, ...quota },
+    lifecycle: { ...DEFAULT_LIFECYCLE, ...lifecycle },
     announce: () => {},
+    networksChanged: (ids: readonly string[]) => harness.changedNetworks.push(...ids),
     now: () => harness.clock,
     log,
   } as unknown as ApiDeps;
@@ -111,8 +149,25 @@ export async function apiHarness(quota: Partial<Quota> = {}): Promise<ApiHarness
       const body = text.startsWith('{') ? JSON.parse(text) : undefined;
       return { status: response.statusCode, headers: response.headers, body, text };
     },
+    addNetwork: async (name: string, cidr = '10.0.0.0/24', options: Partial<NewNetwork> = {}) => {
+      const network = await newNetwork(db, { projectId: PROJECTS.demo, name, ...options });
+      await newSubnet(db, network, cidr);
+      return network.id;
+    },
+    join: async (serverId: string, networkId: string) => {
+      const user = { serverId, projectId: PROJECTS.demo, isAdmin: false, dnsName: 'web' };
+      return (await db.transaction((trx) => createServerPort(trx, user, { networkId }, harness.clock))).mac_address;
+    },
     add: async (columns: Partial<ServerRow> = {}) => {
-      const row = serverRow({ created_at: harness.clock, updated_at: harness.clock, ...columns });
+      const row = serverRow({
+        project_id: PROJECTS.demo,
+        user_id: 'user-demo',
+        image_id: IMAGE,
+        launched_at: START,
+        created_at: harness.clock,
+        updated_at: harness.clock,
+        ...columns,
+      });
       await insertServers(db.queries, [row]);
       return row.id;
     },
@@ -156,58 +211,5 @@ export function imageRecord(fields: Readonly<Record<string, unknown>>): object {
     min_ram: 0,
     os_hash_value: null,
     ...fields,
-  };
-}
-
-/** A running server of demo's. */
-function serverRow(columns: Partial<ServerRow>): ServerRow {
-  const id = columns.id ?? randomUUID();
-  return {
-    id,
-    project_id: PROJECTS.demo,
-    user_id: 'user-demo',
-    name: 'web',
-    hostname: 'web',
-    description: null,
-    image_id: IMAGE,
-    flavor: JSON.stringify({
-      id: '42',
-      name: 'm1.nano',
-      vcpus: 1,
-      memoryMib: 128,
-      diskGib: 1,
-      ephemeralGib: 0,
-      swapMib: 0,
-      extraSpecs: {},
-    }),
-    key_name: null,
-    public_key: null,
-    user_data: null,
-    metadata: '{}',
-    tags: '[]',
-    config_drive: 1,
-    nics: JSON.stringify([{ mac: 'fa:16:3e:00:00:01' }]),
-    availability_zone: 'nova',
-    host: 'host-1',
-    reservation_id: 'r-12345678',
-    launch_index: 0,
-    vm_state: 'active',
-    task_state: null,
-    power_state: 1,
-    progress: 0,
-    fault: null,
-    locked: 0,
-    locked_reason: null,
-    access_ip_v4: '',
-    access_ip_v6: '',
-    disk_config: 'MANUAL',
-    operation_id: null,
-    launched_at: START,
-    terminated_at: null,
-    created_at: START,
-    updated_at: START,
-    deleted_at: null,
-    version: 1,
-    ...columns,
   };
 }

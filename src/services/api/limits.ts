@@ -1,11 +1,13 @@
 /** Limits: what the project may have, and what it has. */
 import { Type } from 'typebox';
+import { countServerGroups } from '#db/repo/server-groups.ts';
 import { usageOf } from '#db/repo/servers.ts';
 import { CloudError } from '#domain/errors.ts';
 import { caller } from '#http/auth.ts';
 import { type Route, route } from '#http/route.ts';
 import type { ApiDeps } from './api-deps.ts';
 import { lastOf, repeatable } from './paging.ts';
+import { projectQuota } from './quotas/project-quota.ts';
 
 export function limitRoutes(deps: ApiDeps): Route[] {
   return [
@@ -22,8 +24,10 @@ export function limitRoutes(deps: ApiDeps): Route[] {
         if (asked !== undefined && asked !== auth.projectId && !auth.isAdmin) {
           throw new CloudError('policyForbids', { rule: 'os_compute_api:limits:other_project' });
         }
-        const { quota, db } = deps;
-        const usage = await usageOf(db.queries, asked ?? auth.projectId);
+        const { db } = deps;
+        const projectId = asked ?? auth.projectId;
+        const quota = await projectQuota(db.queries, deps.quota, projectId);
+        const usage = await usageOf(db.queries, projectId);
         const { version } = request;
         return {
           body: {
@@ -49,7 +53,7 @@ export function limitRoutes(deps: ApiDeps): Route[] {
                 totalInstancesUsed: usage.instances,
                 totalCoresUsed: usage.vcpus,
                 totalRAMUsed: usage.memoryMib,
-                totalServerGroupsUsed: 0,
+                totalServerGroupsUsed: await countServerGroups(db.queries, projectId),
               },
             },
           },

@@ -22,12 +22,9 @@ export function lastOf(value: Repeated): string | undefined {
   return Array.isArray(value) ? value.at(-1) : value;
 }
 
-/** How many to answer; 0 and too many mean the maximum. */
+/** How many to answer, at most the maximum. */
 export function limitOf(query: { readonly limit?: Repeated }): number {
-  const asked = lastOf(query.limit);
-  if (asked === undefined) return MAX_LIMIT;
-  const limit = Number(asked);
-  return limit === 0 ? MAX_LIMIT : Math.min(limit, MAX_LIMIT);
+  return Math.min(Number(lastOf(query.limit) ?? MAX_LIMIT), MAX_LIMIT);
 }
 
 export function markerNotFound(marker: string): CloudError {

@@ -3,11 +3,12 @@
  * action is an operation, an event is a step.
  */
 import { Type } from 'typebox';
-import { findOperationByRequest, journalOf, listOperations } from '#db/repo/operations.ts';
+import { cancelOperation, findOperationByRequest, journalOf, listOperations, OBSERVED } from '#db/repo/operations.ts';
 import { findServerEver } from '#db/repo/servers.ts';
 import type { ServerRow } from '#db/tables/compute.ts';
 import type { JournalRow, OperationRow } from '#db/tables/journal.ts';
 import { CloudError, type ErrorData } from '#domain/errors.ts';
+import { actionOf } from '#domain/instance/transitions.ts';
 import type { Progress } from '#domain/operation/operation.ts';
 import { caller } from '#http/auth.ts';
 import { type Route, route, type ServiceRequest } from '#http/route.ts';
@@ -72,6 +73,28 @@ export function instanceActionRoutes(deps: ApiDeps): Route[] {
         return { body: { instanceAction: { ...view, events } } };
       },
     }),
+    route({
+      method: 'DELETE',
+      path: `${PATH}/:requestId`,
+      doc: 'Cancels an action that has not ended and is no deletion: what it did is undone. Past its point of no return it goes on to its end.',
+      access: { rule: 'os_compute_api:os-instance-actions:cancel', role: 'member' },
+      success: 202,
+      handle: async (request) => {
+        const row = await server(deps, request);
+        const auth = caller(request);
+        const requestId = request.params.requestId ?? '';
+        const operation = await findOperationByRequest(queries, row.id, requestId);
+        if (!operation)
+          throw new CloudError('notFound', { what: 'Action for request_id', id: `${requestId} on instance ${row.id}` });
+        if (row.locked === 1 && !auth.isAdmin) throw new CloudError('instanceLocked', { id: row.id });
+        if (!(await cancelOperation(queries, operation.id, `${auth.userName} asked for it`, deps.now()))) {
+          const reason = `Action ${actionOf(operation.kind)} of request ${requestId} cannot be cancelled: it is over, or a deletion.`;
+          throw new CloudError('conflict', { reason });
+        }
+        deps.announce([{ operationId: operation.id, requestId: request.requestId }]);
+        return {};
+      },
+    }),
   ];
 }
 
@@ -85,7 +108,7 @@ async function server(deps: ApiDeps, request: ServiceRequest<unknown, unknown>):
 
 function actionView(operation: OperationRow, version: number): Record<string, unknown> {
   return {
-    action: operation.kind,
+    action: actionOf(operation.kind),
     instance_uuid: operation.server_id,
     request_id: operation.request_id,
     user_id: operation.user_id,
@@ -112,7 +135,7 @@ function eventsOf(
       ? messageOf(failure)
       : progress?.step === step
         ? `${progress.done} of ${progress.total} ${progress.unit}`
-        : null;
+        : observationOf(entries);
     return {
       event: `conductor_${step}`,
       start_time: micros(entries[0]?.at ?? operation.created_at),
@@ -123,6 +146,12 @@ function eventsOf(
       ...(viewer.version >= 84 && { details }),
     };
   });
+}
+
+/** What was seen of something that happened by itself. */
+function observationOf(entries: readonly JournalRow[]): string | null {
+  const seen = entries.find((entry) => entry.step === OBSERVED)?.data;
+  return seen ? (JSON.parse(seen) as { details: string }).details : null;
 }
 
 function messageOf(entry: JournalRow): string {

@@ -9,6 +9,7 @@ import { type AuthContext, caller } from '#http/auth.ts';
 import { type Route, route } from '#http/route.ts';
 import type { ApiDeps } from '../api-deps.ts';
 import { lastOf, limitOf, markerNotFound, nextLink, PagingQuery, repeatable } from '../paging.ts';
+import { projectQuota } from '../quotas/project-quota.ts';
 import { micros } from '../times.ts';
 import { fingerprintOf, generateRsaPair } from './ssh-key.ts';
 
@@ -54,8 +55,8 @@ const PATH = '/v2.1/os-keypairs';
 
 export function keypairRoutes(deps: ApiDeps): Route[] {
   const { queries } = deps.db;
-  const checkQuota = async (db: Queries, userId: string) => {
-    const { keyPairs } = deps.quota;
+  const checkQuota = async (db: Queries, userId: string, projectId: string) => {
+    const { keyPairs } = await projectQuota(db, deps.quota, projectId);
     if (keyPairs >= 0 && (await countKeypairs(db, userId)) >= keyPairs)
       throw new CloudError('keypairQuotaExceeded', {});
   };
@@ -103,7 +104,7 @@ export function keypairRoutes(deps: ApiDeps): Route[] {
           });
         }
         // Before a pair is made, which costs far more than the question; again where it is written, for requests at once.
-        await checkQuota(queries, userId);
+        await checkQuota(queries, userId, auth.projectId);
         const made = wanted.public_key === undefined ? await generateRsaPair('Generated-by-Nova') : null;
         const publicKey = made?.publicKey ?? wanted.public_key ?? '';
         const row: KeypairRow = {
@@ -116,7 +117,7 @@ export function keypairRoutes(deps: ApiDeps): Route[] {
         };
         try {
           await deps.db.transaction(async (trx) => {
-            await checkQuota(trx, userId);
+            await checkQuota(trx, userId, auth.projectId);
             await insertKeypair(trx, row);
           });
         } catch (error) {

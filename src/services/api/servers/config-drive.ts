@@ -1,39 +1,34 @@
 /**
- * What the config drive holds: the metadata that the guest reads at boot.
- * Source: OpenStack "Metadata service and config drive", version 2018-08-27; the password is added later, by the launch.
+ * What the config drive holds: the metadata that the guest reads at boot. The password is added later, by the launch.
+ * Source: OpenStack "Metadata service and config drive".
  */
-import type { ConfigDrive } from '#contracts/guest.ts';
+import type { ConfigDrive, Nic } from '#contracts/guest.ts';
+import type { Queries } from '#db/database.ts';
+import { guestFacts } from '#db/repo/guest-facts.ts';
 import type { ServerRow } from '#db/tables/compute.ts';
+import type { GuestFacts } from '#domain/metadata/facts.ts';
+import { openstackFiles } from '#domain/metadata/openstack.ts';
 
-/** Files by their path on the drive, or null where no drive is wanted. */
-export function configDriveFiles(row: ServerRow): ConfigDrive | null {
-  if (row.config_drive === 0) return null;
-  const metaData = JSON.stringify({
-    uuid: row.id,
-    name: row.name,
-    hostname: row.hostname,
-    project_id: row.project_id,
-    launch_index: row.launch_index,
-    availability_zone: row.availability_zone ?? 'nova',
-    meta: JSON.parse(row.metadata),
-    ...(row.public_key !== null && {
-      public_keys: { [row.key_name ?? 'key']: row.public_key },
-      keys: [{ name: row.key_name, type: 'ssh', data: row.public_key }],
-    }),
-    devices: [],
-    dedicated_cpus: [],
-  });
-  const links = (JSON.parse(row.nics) as { mac: string }[]).map(({ mac }, index) => ({
-    id: `tap${index}`,
-    type: 'phy',
-    ethernet_mac_address: mac,
-  }));
-  const networks = links.map(({ id }) => ({ id: `network-${id}`, type: 'ipv4_dhcp', link: id, network_id: id }));
-  return {
-    'openstack/latest/meta_data.json': metaData,
-    'openstack/latest/network_data.json': JSON.stringify({ links, networks, services: [] }),
-    'openstack/latest/vendor_data.json': '{}',
-    // As it came: it is often gzip, which does not survive being taken for text.
-    ...(row.user_data !== null && { 'openstack/latest/user_data': { base64: row.user_data } }),
-  };
+/** What an operation that makes a guest needs to know beside the server's row. */
+export interface GuestParts {
+  readonly nics: Nic[];
+  /** Files by their path on the drive, wanted or not. */
+  readonly drive: ConfigDrive;
+  /** The same, or null where no drive is wanted. */
+  readonly configDrive: ConfigDrive | null;
+}
+
+/** The parts of one server; `row` may say what it will be after the change that is asked for. */
+export async function guestParts(db: Queries, row: ServerRow): Promise<GuestParts> {
+  const facts = (await guestFacts(db, [row])).get(row.id);
+  if (!facts) throw new Error(`no facts of server ${row.id}`);
+  return partsOf(row, facts);
+}
+
+/** The same where the facts are known. */
+export function partsOf(row: ServerRow, facts: GuestFacts): GuestParts {
+  const files = Object.entries(openstackFiles(facts));
+  const drive = Object.fromEntries(files.map(([name, content]) => [`openstack/latest/${name}`, content]));
+  const nics = facts.nics.map(({ mac, port }) => ({ mac, ...(port && { portId: port.id, mtu: port.mtu }) }));
+  return { nics, drive, configDrive: row.config_drive === 0 ? null : drive };
 }

@@ -53,10 +53,17 @@ function noVolumes(): CloudError {
   });
 }
 
-export async function usableImage(deps: ApiDeps, id: string, flavor: FlavorRow, token: string): Promise<ImageRecord> {
+/** Throws 400 for an image that cannot be booted, or not in this much memory and disk (null: whatever it needs). */
+export async function usableImage(
+  deps: ApiDeps,
+  id: string,
+  flavor: Pick<FlavorRow, 'memory_mib' | 'disk_gib'> | null,
+  token: string,
+): Promise<ImageRecord> {
   const image = await deps.images.find(id, token);
   if (!image) throw new CloudError('badRequest', { reason: `Image ${id} could not be found.` });
   if (image.status !== 'active') throw new CloudError('badRequest', { reason: `Image ${id} is not active.` });
+  if (!flavor) return image;
   if (image.min_ram > flavor.memory_mib)
     throw new CloudError('badRequest', { reason: "Flavor's memory is too small for requested image." });
   if (flavor.disk_gib > 0) {
@@ -87,16 +94,10 @@ export function checkUserData(userData: string | null): void {
   if (!isBase64) throw new CloudError('badRequest', { reason: 'User data needs to be valid base 64.' });
 }
 
-/** One user-mode card unless none is wanted: there is no network service to attach to. */
-export function nicsOf({ networks, security_groups: groups, personality }: CreateServer): readonly unknown[] {
+/** Throws 400 for files that are to be put into the disk: nobody opens a guest's disk here. */
+export function checkPersonality({ personality }: CreateServer): void {
   if ((personality ?? []).length > 0)
     throw new CloudError('badRequest', { reason: 'Personality files are not offered; use user_data.' });
-  const unknown = groups?.find(({ name }) => name !== 'default');
-  if (unknown) throw new CloudError('badRequest', { reason: `Security group ${unknown.name} not found for project.` });
-  if (networks === 'none') return [];
-  if (networks === undefined || networks === 'auto' || networks.length === 0) return [null];
-  const [first] = networks;
-  throw new CloudError('badRequest', { reason: `Network ${first?.uuid ?? first?.port} could not be found.` });
 }
 
 /** The wish for a zone (`zone` or, for an administrator, `zone:host`) and for a host. */
@@ -113,11 +114,12 @@ export function placementOf(
   return { availabilityZone: zone || null, host };
 }
 
+/** What an image says about how it wants to be run; Glance's own `os_hash_…` and `os_hidden` are not that. */
 export function stringProperties(image: ImageRecord): Record<string, string> {
   return Object.fromEntries(
     Object.entries(image).filter(
       (entry): entry is [string, string] =>
-        /^(hw_|os_|img_|architecture|hypervisor_type)/.test(entry[0]) && typeof entry[1] === 'string',
+        /^(hw_|os_(?!h)|img_|architecture|hypervisor_type)/.test(entry[0]) && typeof entry[1] === 'string',
     ),
   );
 }

@@ -1,7 +1,7 @@
 /** Launch requests: what is accepted, what it answers, and the words with which everything else is refused. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { type ApiHarness, apiHarness, type Caller, IMAGE, imageRecord, PROJECTS } from '../api-harness.ts';
+import { type ApiHarness, apiHarness, aTurn, type Caller, IMAGE, imageRecord, PROJECTS } from '../api-harness.ts';
 
 interface Wish {
   readonly who?: Caller;
@@ -70,7 +70,7 @@ test('between min_count and max_count as many are launched as the quota allows',
 
 test('requests at the same moment do not share the last free place', async () => {
   await using api = await apiHarness({ instances: 3 });
-  api.slowTransactions = true;
+  api.beforeTransaction = aTurn;
   const answers = await Promise.all(Array.from({ length: 8 }, () => launch(api, {})));
   assert.deepEqual(answers.map(({ status }) => status).toSorted(), [202, 202, 202, 403, 403, 403, 403, 403]);
   assert.equal(await count(api), 3);
@@ -213,4 +213,26 @@ test('version 2.0 ignores what it does not know, and microversions', async () =>
   });
   assert.equal(ok.statusCode, 202, ok.body);
   assert.equal(ok.headers['openstack-api-version'], undefined);
+});
+
+test('an IPv6 address is kept in its one spelling', async () => {
+  await using api = await apiHarness();
+  const { body } = await launch(api, { accessIPv6: '0000:0000:0000:0000:0000:babe:220.12.22.2' });
+  const shown = (await api.call('demo', 'GET', `/servers/${body.server.id}`)).body.server;
+  assert.equal(shown.accessIPv6, '::babe:dc0c:1602');
+});
+
+test('hints and extra specs reach the scheduler: servers to be apart from and with, one or several', async () => {
+  await using api = await apiHarness();
+  await api.call('admin', 'POST', '/flavors/42/os-extra_specs', {
+    body: { extra_specs: { 'capabilities:host': 'x' } },
+  });
+  const [one, two] = ['11111111-1111-4111-8111-111111111111', '22222222-2222-4222-8222-222222222222'];
+  const beside = { 'os:scheduler_hints': { different_host: [one, two], same_host: two, query: '[">=",1]' } };
+  assert.equal((await launch(api, {}, { beside })).status, 202);
+  const { input } = await api.db.queries.selectFrom('operations').select('input').executeTakeFirstOrThrow();
+  const { differentHost, sameHost, extraSpecs } = JSON.parse(input);
+  assert.deepEqual([differentHost, sameHost, extraSpecs], [[one, two], [two], { 'capabilities:host': 'x' }]);
+  for (const hints of [{ different_host: 'x' }, { same_host: [] }, { same_host: [one, one] }])
+    assert.equal((await launch(api, {}, { beside: { 'os:scheduler_hints': hints } })).status, 400);
 });

@@ -5,12 +5,16 @@ import type { Queries } from '#db/database.ts';
 import { findServerEver, type ServerFilter, type ServerPage, type ServerSortKey } from '#db/repo/servers.ts';
 import type { ServerRow } from '#db/tables/compute.ts';
 import { CloudError } from '#domain/errors.ts';
-import { VM_STATES, type VmState, vmStatesOf } from '#domain/instance/states.ts';
+import { type StatesOfStatus, statesOf, VM_STATES } from '#domain/instance/states.ts';
 import type { AuthContext } from '#http/auth.ts';
+import { askedTime } from '../asked-time.ts';
 import { asBoolean } from '../loose-types.ts';
 import { lastOf, limitOf, markerNotFound, PagingQuery, repeatable } from '../paging.ts';
 
 const Text = Type.Optional(repeatable(Type.String({ maxLength: 255 })));
+
+/** Tags, with commas between them: as many as a server may have, each as long as one may be. */
+const Tags = Type.Optional(repeatable(Type.String({ maxLength: 50 * 61 })));
 
 const known = {
   ...PagingQuery,
@@ -69,12 +73,9 @@ const known = {
       'pci_devices',
       'minDisk',
       'minRam',
-      'tags',
-      'tags-any',
-      'not-tags',
-      'not-tags-any',
     ].map((name) => [name, Text]),
   ),
+  ...Object.fromEntries(['tags', 'tags-any', 'not-tags', 'not-tags-any'].map((name) => [name, Tags])),
 };
 
 /** Until 2.74 unknown parameters are ignored; from 2.75 on they are an error, but for private ones that begin with `_`. */
@@ -110,7 +111,7 @@ export function filterOf(
     throw new CloudError('policyForbids', { rule: 'os_compute_api:servers:index:get_all_tenants' });
   const otherProject = lastOf(query.project_id) ?? lastOf(query.tenant_id);
   const name = lastOf(query.name) ?? lastOf(query.display_name);
-  const states = statesOf(query);
+  const states = askedStates(query);
   const text = (key: string) => lastOf(query[key]);
   const locked = version >= 73 ? text('locked') : undefined;
   return {
@@ -124,13 +125,21 @@ export function filterOf(
       ...present('user_id', isAdmin || version >= 83 ? text('user_id') : undefined),
       ...present('locked', locked === undefined ? undefined : asBoolean(locked) ? 1 : 0),
     },
-    ...present('vmStates', states),
+    ...present('states', states),
     ...present('name', name === undefined ? undefined : matcherOf(name)),
     ...present('flavorId', text('flavor')),
     ...present('ids', text('uuid') === undefined ? undefined : [text('uuid') ?? '']),
-    ...present('changedSince', timeOf('changes-since', text('changes-since'))),
-    ...present('changedBefore', version >= 66 ? timeOf('changes-before', text('changes-before')) : undefined),
+    ...present('changedSince', askedTime('changes-since', text('changes-since'))),
+    ...present('changedBefore', version >= 66 ? askedTime('changes-before', text('changes-before')) : undefined),
     ...present('availabilityZone', isAdmin || version >= 83 ? text('availability_zone') : undefined),
+    ...(version >= 26 && {
+      tags: {
+        all: tagsIn(text('tags')),
+        any: tagsIn(text('tags-any')),
+        notAll: tagsIn(text('not-tags')),
+        notAny: tagsIn(text('not-tags-any')),
+      },
+    }),
   };
 }
 
@@ -171,18 +180,16 @@ function isAll(text: string | undefined): boolean {
   return text !== undefined && (text === '' || asBoolean(text));
 }
 
-function statesOf(query: Query): readonly VmState[] | undefined {
-  const statuses = [query.status ?? []].flat();
-  if (statuses.length > 0) return statuses.flatMap((status) => vmStatesOf(status));
-  const asked = [query.vm_state ?? []].flat();
-  return asked.length > 0 ? VM_STATES.filter((state) => asked.includes(state)) : undefined;
+function tagsIn(text: string | undefined): string[] {
+  return text === undefined ? [] : text.split(',').filter((tag) => tag !== '');
 }
 
-function timeOf(name: string, text: string | undefined): number | undefined {
-  if (text === undefined) return undefined;
-  const time = Date.parse(/(Z|[+-]\d\d:?\d\d)$/.test(text) ? text : `${text}Z`);
-  if (Number.isNaN(time)) throw new CloudError('badRequest', { reason: `Invalid filter field: ${name}.` });
-  return time;
+function askedStates(query: Query): readonly StatesOfStatus[] | undefined {
+  const statuses = [query.status ?? []].flat();
+  if (statuses.length > 0) return statuses.flatMap((status) => statesOf(status));
+  const asked = [query.vm_state ?? []].flat();
+  const known = VM_STATES.filter((state) => asked.includes(state));
+  return asked.length > 0 ? known.map((vmState) => ({ vmState, tasks: { but: [] } })) : undefined;
 }
 
 const MATCH_LIMIT_MS = 15;

@@ -83,7 +83,8 @@ test('a name filter is a regular expression; hostile ones are refused soon', asy
   assert.equal((await refused(api, 'demo', '?name=%5B'))[0], 400);
   const began = performance.now();
   assert.equal((await refused(api, 'demo', '?name=%5E(a%2B)%2B%24'))[0], 400);
-  assert.ok(performance.now() - began < 1000);
+  // Tried, it would take longer than anybody lives.
+  assert.ok(performance.now() - began < 10_000);
 });
 
 test('status is matched whatever its case, and an unknown one matches nothing', async () => {
@@ -109,7 +110,9 @@ test('other filters select by image, flavor, time and, from 2.73, lock', async (
   assert.deepEqual(await names(api, 'demo', `?changes-since=${new Date(api.clock).toISOString()}`), ['two']);
   assert.deepEqual(await names(api, 'demo', '?locked=true', '2.73'), ['one']);
   assert.equal((await names(api, 'demo', '?locked=true', '2.72')).length, 2);
-  assert.equal((await refused(api, 'demo', '?changes-since=tomorrow'))[0], 400);
+  for (const wrong of ['tomorrow', '2026/01/01', '1'])
+    assert.equal((await refused(api, 'demo', `?changes-since=${wrong}`))[0], 400, wrong);
+  assert.deepEqual(await names(api, 'demo', '?limit=0'), []);
 });
 
 test('only administrators see other projects, deleted servers and hosts', async () => {

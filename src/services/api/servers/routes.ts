@@ -1,23 +1,26 @@
 /** Servers: create, list, show, update, delete. */
-import { randomUUID } from 'node:crypto';
-import { VERSIONS } from '#contracts/operation-inputs.ts';
-import { insertOperation, type NewOperation, takeServer } from '#db/repo/operations.ts';
+import type { StopInput } from '#contracts/operation-inputs.ts';
+import { groupIdOf } from '#db/repo/server-groups.ts';
 import { listServers, type ServerPatch, serversById, updateServer } from '#db/repo/servers.ts';
 import type { ServerRow } from '#db/tables/compute.ts';
 import { CloudError } from '#domain/errors.ts';
-import { checkAllowed } from '#domain/instance/states.ts';
+import type { TaskState, VmState } from '#domain/instance/states.ts';
+import { checkAllowed, TRANSITIONS } from '#domain/instance/transitions.ts';
 import { caller } from '#http/auth.ts';
 import { type Route, route, type ServiceRequest } from '#http/route.ts';
 import type { ApiDeps } from '../api-deps.ts';
 import { asBoolean } from '../loose-types.ts';
 import { nextLink } from '../paging.ts';
+import { accept, graceMsOf, guarded, isRunning } from './accept.ts';
 import { AnswerMemo } from './answer-memo.ts';
 import { acceptLaunch } from './create.ts';
 import { filterOf, LIST_QUERY, pageOf } from './list-query.ts';
-import { CREATE_SERVER, type CreateServer, UPDATE_SERVER, type UpdateServer } from './schemas.ts';
+import { canonicalIpV6 } from './new-server.ts';
+import { CREATE_SERVER, type CreateServer, type SchedulerHints, UPDATE_SERVER, type UpdateServer } from './schemas.ts';
+import { type ServerNetworks, serverNetworks } from './server-networks.ts';
 import { SERVER_KEYS, serverLinks, serverSummary, serverView } from './view.ts';
 import { ViewCache } from './view-cache.ts';
-import { visibleServer } from './visible-server.ts';
+import { onServer, visibleServer } from './visible-server.ts';
 
 const PATH = '/v2.1/servers';
 
@@ -74,8 +77,13 @@ export function serverRoutes(deps: ApiDeps): Route[] {
             (ids) => serversById(db.queries, ids),
             (row) => serverView(row, viewer, { single: false }),
           );
+          const networks = await serverNetworks(
+            db.queries,
+            rows.map(({ id }) => id),
+          );
+          const whole = texts.map(({ id, text }) => withNetworks(text, networks(id)));
           const more = JSON.stringify(links(`${PATH}/detail`)).slice(1, -1);
-          return `{"servers":[${texts.join(',')}]${more === '' ? '' : `,${more}`}}`;
+          return `{"servers":[${whole.join(',')}]${more === '' ? '' : `,${more}`}}`;
         });
         return { body };
       },
@@ -89,11 +97,14 @@ export function serverRoutes(deps: ApiDeps): Route[] {
       success: 202,
       handle: async (request) => {
         // Checked against the schema in force at the request's version.
-        const wanted = (request.body as { server: CreateServer }).server;
+        const body = request.body as { server: CreateServer } & Readonly<Record<string, unknown>>;
+        const wanted = body.server;
+        const hints = (body['os:scheduler_hints'] ?? body['OS-SCH-HNT:scheduler_hints'] ?? {}) as SchedulerHints;
         const token = String(request.raw.headers['x-auth-token']);
         const { reservationId, servers } = await acceptLaunch(deps, caller(request), wanted, {
           requestId: request.requestId,
           token,
+          hints,
         });
         if (asBoolean(wanted.return_reservation_id ?? false)) return { body: { reservation_id: reservationId } };
         const [first] = servers;
@@ -119,7 +130,7 @@ export function serverRoutes(deps: ApiDeps): Route[] {
       access: { rule: 'os_compute_api:servers:show', role: 'reader' },
       success: 200,
       answerKeys: SERVER_KEYS,
-      handle: async (request) => ({ body: { server: shown(await visibleServer(deps, request), request, false) } }),
+      handle: async (request) => ({ body: { server: await shown(deps, request, false) } }),
     }),
     route({
       method: 'PUT',
@@ -137,11 +148,11 @@ export function serverRoutes(deps: ApiDeps): Route[] {
           ...(wanted.description !== undefined && { description: wanted.description }),
           ...(wanted.hostname !== undefined && { hostname: wanted.hostname }),
           ...(wanted.accessIPv4 !== undefined && { access_ip_v4: wanted.accessIPv4 ?? '' }),
-          ...(wanted.accessIPv6 !== undefined && { access_ip_v6: wanted.accessIPv6 ?? '' }),
+          ...(wanted.accessIPv6 !== undefined && { access_ip_v6: canonicalIpV6(wanted.accessIPv6 ?? '') }),
           ...(wanted['OS-DCF:diskConfig'] !== undefined && { disk_config: wanted['OS-DCF:diskConfig'] }),
         };
         if (Object.keys(patch).length > 0) await updateServer(db.queries, row.id, patch, deps.now());
-        return { body: { server: shown(await visibleServer(deps, request), request, true) } };
+        return { body: { server: await shown(deps, request, true) } };
       },
     }),
     route({
@@ -150,54 +161,58 @@ export function serverRoutes(deps: ApiDeps): Route[] {
       doc: 'Terminates a server, whatever it is doing.',
       access: { rule: 'os_compute_api:servers:delete', role: 'member' },
       success: 204,
-      handle: async (request) => {
-        const row = await visibleServer(deps, request);
-        checkAllowed('delete', guarded(row), caller(request));
-        // It is on its way already: the wish is granted.
-        if (row.task_state === 'deleting') return {};
-        await acceptOn(deps, request, row, { kind: 'delete', version: VERSIONS.delete, input: {} });
-        return {};
-      },
+      handle: (request) => onServer(deps, request, (row) => remove(deps, request, row)),
     }),
   ];
 }
 
-/** A row as the state table's guard sees it. */
-export function guarded(row: ServerRow) {
-  return { id: row.id, vmState: row.vm_state, taskState: row.task_state, locked: row.locked === 1 };
+/** A server's text with what changes beside its row. */
+function withNetworks(text: string, { addresses, securityGroups }: ServerNetworks): string {
+  const more = {
+    addresses,
+    ...(securityGroups.length > 0 && { security_groups: securityGroups.map((name) => ({ name })) }),
+  };
+  return `${text.slice(0, -1)},${JSON.stringify(more).slice(1)}`;
 }
 
-/** Accepts an operation on an existing server: one transaction, then the conductor is woken. Answers its id. */
-export async function acceptOn(
+/** Begins a deletion, unless the server is on its way already. */
+async function remove(
   deps: ApiDeps,
   request: ServiceRequest<unknown, unknown>,
   row: ServerRow,
-  wanted: Pick<NewOperation, 'kind' | 'version' | 'input'>,
-): Promise<string> {
-  const now = deps.now();
-  const operation: NewOperation = {
-    ...wanted,
-    id: randomUUID(),
-    serverId: row.id,
-    projectId: row.project_id,
-    userId: caller(request).userId,
-    requestId: request.requestId,
-    secrets: {},
-  };
-  await deps.db.commit(async (trx) => {
-    await takeServer(trx, row, operation, now);
-    await insertOperation(trx, operation, now);
-  });
-  deps.announce([{ operationId: operation.id, requestId: operation.requestId }]);
-  return operation.id;
+): Promise<Record<string, never>> {
+  checkAllowed('delete', guarded(row), caller(request));
+  const { deletesSoftly } = deps.lifecycle;
+  const { vm_state: vmState, task_state: task } = row;
+  // It is on its way already, or as deleted as it can be for now: the wish is granted.
+  if (task === 'deleting' || task === 'soft-deleting') return {};
+  if (deletesSoftly && vmState === 'soft-delete' && task === null) return {};
+  if (deletesSoftly && (vmState === 'resized' || isIn(TRANSITIONS.resize.tasks, task))) {
+    const reason = `Instance ${row.id} is moved: confirm or revert that before it is deleted, or use forceDelete.`;
+    throw new CloudError('conflict', { reason });
+  }
+  const from: readonly VmState[] = TRANSITIONS.softDelete.from;
+  // What is being shelved may have left its host before that can be ended.
+  const staysOnHost = row.host !== null && !isIn(TRANSITIONS.shelve.tasks, task);
+  const isSoft = deletesSoftly && staysOnHost && from.includes(vmState);
+  const input: StopInput = { graceMs: graceMsOf(deps, row), wasRunning: isRunning(row) };
+  await accept(deps, request, row, isSoft ? { kind: 'softDelete', input, ifSameTask: true } : { kind: 'delete' });
+  return {};
 }
 
-function shown(
-  row: ServerRow | undefined,
+function isIn(tasks: readonly TaskState[], task: TaskState | null): boolean {
+  return task !== null && tasks.includes(task);
+}
+
+async function shown(
+  deps: ApiDeps,
   request: ServiceRequest<unknown, unknown>,
   afterUpdate: boolean,
-): Record<string, unknown> {
-  if (!row) throw new CloudError('instanceNotFound', { id: request.params.id ?? '' });
-  const viewer = { version: request.version, isAdmin: caller(request).isAdmin, base: request.base };
+): Promise<Record<string, unknown>> {
+  const row = await visibleServer(deps, request);
+  const { version, base } = request;
+  const groupId = version >= 71 ? await groupIdOf(deps.db.queries, row.id) : null;
+  const networks = (await serverNetworks(deps.db.queries, [row.id]))(row.id);
+  const viewer = { version, isAdmin: caller(request).isAdmin, base, groupId, networks };
   return serverView(row, viewer, { single: true, afterUpdate });
 }

@@ -74,14 +74,20 @@ const Personality = Type.Optional(
   Type.Array(Type.Object({ path: Type.String(), contents: Type.String() }), { maxItems: 5 }),
 );
 const Networks237 = Type.Union([NetworkList, Type.Enum(['none', 'auto'])]);
-const SchedulerHints = Type.Optional(Type.Object({}, { additionalProperties: true }));
+const Servers = Type.Optional(Type.Union([Uuid, Type.Array(Uuid, { minItems: 1, maxItems: 100, uniqueItems: true })]));
+const Hints = Type.Optional(
+  Type.Object(
+    { group: Type.Optional(Uuid), different_host: Servers, same_host: Servers },
+    { additionalProperties: true },
+  ),
+);
 
 const create = (properties: TProperties): TSchema =>
   Type.Object(
     {
       server: Type.Object(properties, strict),
-      'os:scheduler_hints': SchedulerHints,
-      'OS-SCH-HNT:scheduler_hints': SchedulerHints,
+      'os:scheduler_hints': Hints,
+      'OS-SCH-HNT:scheduler_hints': Hints,
     },
     strict,
   );
@@ -174,6 +180,15 @@ export interface CreateServer {
   readonly hostname?: string;
 }
 
+/** What of the hints beside `server` means something here. */
+export interface SchedulerHints {
+  /** The server group to be launched into. */
+  readonly group?: string;
+  /** One server or several: apart from all of these, together with one of those. */
+  readonly different_host?: string | readonly string[];
+  readonly same_host?: string | readonly string[];
+}
+
 export interface UpdateServer {
   readonly name?: string;
   readonly 'OS-DCF:diskConfig'?: 'AUTO' | 'MANUAL';
@@ -183,16 +198,52 @@ export interface UpdateServer {
   readonly hostname?: string;
 }
 
-export const CREATE_IMAGE = Type.Object({ name: Name, metadata: Type.Optional(Metadata) }, strict);
+const rebuild = (properties: TProperties): TSchema => Type.Object(properties, strict);
 
-export const GET_CONSOLE_OUTPUT = Type.Object(
-  {
-    length: Type.Optional(
-      Type.Union([Type.Integer({ minimum: -1 }), Type.String({ pattern: '^-?[0-9]{1,10}$' }), Type.Null()]),
-    ),
-  },
-  strict,
-);
+/** Each entry adds to (or takes from) the one before. */
+function rebuildVersions() {
+  const v1: TProperties = {
+    imageRef: Uuid,
+    name: Type.Optional(Name),
+    adminPass: Type.Optional(Type.String({ maxLength: 255 })),
+    metadata: Type.Optional(Metadata),
+    preserve_ephemeral: Type.Optional(LooseBoolean),
+    'OS-DCF:diskConfig': Type.Optional(DiskConfig),
+    accessIPv4: Type.Optional(IpV4),
+    accessIPv6: Type.Optional(IpV6),
+    personality: Personality,
+  };
+  const v19: TProperties = { ...v1, description: Type.Optional(Description) };
+  const v54: TProperties = { ...v19, key_name: Type.Optional(Nullable(Name)) };
+  const { personality: _, ...withoutPersonality } = v54;
+  const v57: TProperties = {
+    ...withoutPersonality,
+    user_data: Type.Optional(Nullable(Type.String({ maxLength: 65_535 }))),
+  };
+  const v63 = { ...v57, trusted_image_certificates: Type.Optional(Type.Null()) };
+  const v90 = { ...v63, hostname: Type.Optional(Hostname) };
+  return [
+    { from: 0, schema: rebuild(v1) },
+    { from: 19, schema: rebuild(v19) },
+    { from: 54, schema: rebuild(v54) },
+    { from: 57, schema: rebuild(v57) },
+    { from: 63, schema: rebuild(v63) },
+    { from: 90, schema: rebuild(v90) },
+  ];
+}
 
-/** One key names the action; what is below it is checked by the action's own schema. */
-export const ACTION = Type.Object({}, { minProperties: 1, maxProperties: 1, additionalProperties: true });
+export const REBUILD_SERVER = rebuildVersions();
+
+export interface RebuildServer {
+  readonly imageRef: string;
+  readonly name?: string;
+  readonly adminPass?: string;
+  readonly metadata?: Readonly<Record<string, string>>;
+  readonly 'OS-DCF:diskConfig'?: 'AUTO' | 'MANUAL';
+  readonly accessIPv4?: string | null;
+  readonly accessIPv6?: string | null;
+  readonly description?: string | null;
+  readonly key_name?: string | null;
+  readonly user_data?: string | null;
+  readonly hostname?: string;
+}

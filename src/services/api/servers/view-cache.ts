@@ -16,19 +16,22 @@ interface Entry {
 export class ViewCache {
   readonly #entries = new Map<string, Entry>();
 
-  /** The texts of `refs` in their order; rows that are not rendered yet are read with `load` and rendered. */
+  /** The texts of `refs` in their order, without those that are gone; rows that are not rendered yet are read with `load` and rendered. */
   async render(
     refs: readonly ServerRef[],
     viewer: string,
     load: (ids: readonly string[]) => Promise<readonly ServerRow[]>,
     view: (row: ServerRow) => unknown,
-  ): Promise<string[]> {
+  ): Promise<{ readonly id: string; readonly text: string }[]> {
     const missing = refs.filter((ref) => this.#entries.get(viewer + ref.id)?.version !== ref.version);
     if (missing.length > 0) {
       for (const row of await load(missing.map(({ id }) => id)))
         this.#put(viewer + row.id, row.version, JSON.stringify(view(row)));
     }
-    return refs.flatMap((ref) => this.#entries.get(viewer + ref.id)?.text ?? []);
+    return refs.flatMap(({ id }) => {
+      const entry = this.#entries.get(viewer + id);
+      return entry ? { id, text: entry.text } : [];
+    });
   }
 
   #put(key: string, version: number, text: string): void {

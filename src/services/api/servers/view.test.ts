@@ -99,7 +99,9 @@ test('the flavor is a link until 2.46 and embedded from 2.47', async () => {
 
 test('values have the forms that clients parse', async () => {
   await using api = await apiHarness();
-  const { server } = (await api.call('demo', 'GET', `/servers/${await api.add()}`)).body;
+  const id = await api.add();
+  const mac = await api.join(id, await api.addNetwork('private', '10.0.0.5/32'));
+  const { server } = (await api.call('demo', 'GET', `/servers/${id}`)).body;
   assert.match(server.created, /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ$/);
   assert.match(server['OS-SRV-USG:launched_at'], /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}$/);
   assert.match(server.hostId, /^[0-9a-f]{56}$/);
@@ -109,15 +111,11 @@ test('values have the forms that clients parse', async () => {
     { rel: 'bookmark', href: `http://cloud.example/compute/servers/${server.id}` },
   ]);
   assert.deepEqual(server.addresses, {
-    'user-mode': [
-      {
-        version: 4,
-        addr: '10.0.2.15',
-        'OS-EXT-IPS:type': 'fixed',
-        'OS-EXT-IPS-MAC:mac_addr': 'fa:16:3e:00:00:01',
-      },
-    ],
+    private: [{ version: 4, addr: '10.0.0.5', 'OS-EXT-IPS:type': 'fixed', 'OS-EXT-IPS-MAC:mac_addr': mac }],
   });
+  assert.deepEqual(server.security_groups, [{ name: 'default' }]);
+  const listed = (await api.call('demo', 'GET', '/servers/detail')).body.servers[0];
+  assert.deepEqual([listed.addresses, listed.security_groups], [server.addresses, server.security_groups]);
 });
 
 test('hostId is one for the servers of a project on a host, and empty before there is a host', async () => {
@@ -147,17 +145,17 @@ test('progress is shown only in states that make progress, a fault only in ERROR
 test('an update answers a short body until 2.74 and the full one from 2.75', async () => {
   await using api = await apiHarness();
   const id = await api.add();
+  const mac = await api.join(id, await api.addNetwork('private', '10.0.0.5/32'));
   const keys = async (version: string) => {
     const answer = await api.call('demo', 'PUT', `/servers/${id}`, { version, body: { server: { name: 'renamed' } } });
     assert.equal(answer.status, 200);
     const { server } = answer.body;
     assert.equal(server.name, 'renamed');
-    const full =
-      version === '2.75' ? { 'OS-EXT-IPS:type': 'fixed', 'OS-EXT-IPS-MAC:mac_addr': 'fa:16:3e:00:00:01' } : {};
-    assert.deepEqual(server.addresses, { 'user-mode': [{ version: 4, addr: '10.0.2.15', ...full }] });
+    const full = version === '2.75' ? { 'OS-EXT-IPS:type': 'fixed', 'OS-EXT-IPS-MAC:mac_addr': mac } : {};
+    assert.deepEqual(server.addresses, { private: [{ version: 4, addr: '10.0.0.5', ...full }] });
     return Object.keys(answer.body.server).toSorted();
   };
   const short = EVERYONE.filter((key) => !/^(OS-EXT-|OS-SRV-|os-ext|config_drive|key_name)/.test(key));
   assert.deepEqual(await keys('2.1'), short);
-  assert.deepEqual(await keys('2.75'), expected(75, false, true));
+  assert.deepEqual(await keys('2.75'), [...expected(75, false, true), 'security_groups'].toSorted());
 });

@@ -9,11 +9,16 @@ import type { Fault } from '#domain/instance/instance.ts';
 import { statusOf } from '#domain/instance/states.ts';
 import { flavorLinks } from '../flavors/view.ts';
 import { micros, zulu } from '../times.ts';
+import type { ServerNetworks } from './server-networks.ts';
 
 interface Viewer {
   readonly version: number;
   readonly isAdmin: boolean;
   readonly base: string;
+  /** What it has of the network; where it is missing these keys are, too. */
+  readonly networks?: ServerNetworks;
+  /** The server's group; known where the answer is about this one server. */
+  readonly groupId?: string | null;
 }
 
 interface ServerKey {
@@ -33,7 +38,7 @@ const WITH_PROGRESS = new Set(['ACTIVE', 'BUILD', 'REBUILD', 'RESIZE', 'VERIFY_R
 export const SERVER_KEYS: readonly ServerKey[] = [
   { key: 'id', value: (row) => row.id },
   { key: 'name', value: (row) => row.name },
-  { key: 'status', value: (row) => statusOf(row.vm_state) },
+  { key: 'status', value: (row) => shownStatus(row) },
   { key: 'tenant_id', value: (row) => row.project_id },
   { key: 'user_id', value: (row) => row.user_id },
   { key: 'metadata', value: (row) => JSON.parse(row.metadata) },
@@ -49,7 +54,6 @@ export const SERVER_KEYS: readonly ServerKey[] = [
   { key: 'flavor', from: 47, value: (row) => embeddedFlavor(flavorOf(row)) },
   { key: 'created', value: (row) => zulu(row.created_at) },
   { key: 'updated', value: (row) => zulu(row.updated_at) },
-  { key: 'addresses', value: (row) => addressesOf(row) },
   { key: 'accessIPv4', value: (row) => row.access_ip_v4 },
   { key: 'accessIPv6', value: (row) => row.access_ip_v6 },
   { key: 'links', value: (row, { base }) => serverLinks(row.id, base) },
@@ -63,7 +67,7 @@ export const SERVER_KEYS: readonly ServerKey[] = [
   { key: 'OS-SRV-USG:launched_at', value: (row) => (row.launched_at === null ? null : micros(row.launched_at)) },
   { key: 'OS-SRV-USG:terminated_at', value: (row) => (row.terminated_at === null ? null : micros(row.terminated_at)) },
   { key: 'os-extended-volumes:volumes_attached', value: () => [] },
-  { key: 'progress', value: (row) => (WITH_PROGRESS.has(statusOf(row.vm_state)) ? row.progress : undefined) },
+  { key: 'progress', value: (row) => (WITH_PROGRESS.has(shownStatus(row)) ? row.progress : undefined) },
   { key: 'fault', value: (row, { isAdmin }) => faultOf(row, isAdmin) },
   { key: 'OS-EXT-SRV-ATTR:host', who: 'admin', value: (row) => row.host },
   { key: 'OS-EXT-SRV-ATTR:hypervisor_hostname', who: 'admin', value: (row) => row.host },
@@ -81,12 +85,14 @@ export const SERVER_KEYS: readonly ServerKey[] = [
   { key: 'description', from: 19, value: (row) => row.description },
   { key: 'tags', from: 26, value: (row) => JSON.parse(row.tags) },
   { key: 'trusted_image_certificates', from: 63, value: () => null },
-  { key: 'server_groups', from: 71, only: 'single', value: () => [] },
+  { key: 'server_groups', from: 71, only: 'single', value: (_, { groupId }) => [groupId ?? []].flat() },
   { key: 'locked_reason', from: 73, value: (row) => row.locked_reason },
+  { key: 'addresses', value: (_, { networks }) => networks?.addresses },
+  { key: 'security_groups', value: (_, { networks }) => namesOf(networks?.securityGroups) },
 ];
 
 /** Keys, and keys of addresses, that only the full answer has: an update's answer lacks them below 2.75. */
-const EXTENDED = /^(OS-EXT-|OS-SRV-USG|os-extended|config_drive|key_name|host_status)/;
+const EXTENDED = /^(OS-EXT-|OS-SRV-USG|os-extended|config_drive|key_name|host_status|security_groups)/;
 
 /** The full server. `single`: the answer is about this one server, not a list. */
 export function serverView(
@@ -104,7 +110,7 @@ export function serverView(
     const shown = value(row, viewer);
     if (shown !== undefined) view[key] = shown;
   }
-  if (isShort) view.addresses = addressesOf(row, (key) => !EXTENDED.test(key));
+  if (isShort && viewer.networks) view.addresses = shortAddresses(viewer.networks, (key) => !EXTENDED.test(key));
   return view;
 }
 
@@ -117,6 +123,10 @@ export function serverLinks(id: string, base: string) {
     { rel: 'self', href: `${base}/v2.1/servers/${id}` },
     { rel: 'bookmark', href: `${base}/servers/${id}` },
   ];
+}
+
+function shownStatus({ vm_state, task_state }: ServerRow): string {
+  return statusOf(vm_state, task_state);
 }
 
 export function flavorOf(row: ServerRow): FlavorSnapshot {
@@ -148,22 +158,22 @@ function embeddedFlavor(flavor: FlavorSnapshot) {
   };
 }
 
-/** QEMU's user-mode network gives every guest this address in a network of its own. */
-const USER_MODE_ADDRESS = '10.0.2.15';
+/** Only these keys of each address. */
+export function shortAddresses(
+  { addresses }: ServerNetworks,
+  isShown: (key: string) => boolean,
+): Readonly<Record<string, unknown>> {
+  return Object.fromEntries(
+    Object.entries(addresses).map(([name, each]) => [
+      name,
+      each.map((address) => Object.fromEntries(Object.entries(address).filter(([key]) => isShown(key)))),
+    ]),
+  );
+}
 
-function addressesOf(row: ServerRow, isShown: (key: string) => boolean = () => true): Record<string, unknown> {
-  const nics = JSON.parse(row.nics) as { mac: string }[];
-  if (nics.length === 0) return {};
-  const addresses = nics.map(({ mac }) => {
-    const address = {
-      version: 4,
-      addr: USER_MODE_ADDRESS,
-      'OS-EXT-IPS:type': 'fixed',
-      'OS-EXT-IPS-MAC:mac_addr': mac,
-    };
-    return Object.fromEntries(Object.entries(address).filter(([key]) => isShown(key)));
-  });
-  return { 'user-mode': addresses };
+/** Left out where there are none. */
+function namesOf(groups: readonly string[] = []): { name: string }[] | undefined {
+  return groups.length === 0 ? undefined : groups.map((name) => ({ name }));
 }
 
 function faultOf(row: ServerRow, isAdmin: boolean): unknown {

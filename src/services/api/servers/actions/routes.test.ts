@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { ServerRow } from '#db/tables/compute.ts';
 import { VM_STATES } from '#domain/instance/states.ts';
-import { type ApiHarness, apiHarness, type Caller, PROJECTS } from '../api-harness.ts';
+import { type ApiHarness, apiHarness, type Caller, PROJECTS } from '../../api-harness.ts';
 
 const act = (api: ApiHarness, id: string, body: unknown, who: Caller = 'demo', version = '2.1') =>
   api.call(who, 'POST', `/servers/${id}/action`, { body, version });
@@ -153,4 +153,43 @@ test('a path may name the project, which must be that of the token', async () =>
     400,
     `Malformed request URL: URL's project_id '${other}' doesn't match Context's project_id '${demo}'`,
   ]);
+});
+
+test('a server that changes by itself between being read and being taken is looked at again', async () => {
+  await using api = await apiHarness();
+  const change = (id: string, columns: Partial<ServerRow>) => {
+    api.beforeTransaction = async () => {
+      api.beforeTransaction = async () => undefined;
+      await api.db.queries.updateTable('servers').set(columns).where('id', '=', id).execute();
+    };
+  };
+  const deleted = await api.add();
+  change(deleted, { vm_state: 'stopped' });
+  assert.equal((await api.call('demo', 'DELETE', `/servers/${deleted}`)).status, 204);
+  assert.deepEqual(
+    (await operationsOn(api, deleted)).map(({ kind }) => kind),
+    ['delete'],
+  );
+  const paused = await api.add();
+  change(paused, { vm_state: 'stopped' });
+  const { status, body } = await act(api, paused, { pause: null });
+  assert.deepEqual(
+    [status, body.conflictingRequest.message],
+    [409, `Cannot 'pause' instance ${paused} while it is in vm_state stopped`],
+  );
+});
+
+test('a server that changes each time it is looked at is refused in the end', async () => {
+  await using api = await apiHarness();
+  const id = await api.add();
+  let state: ServerRow['vm_state'] = 'active';
+  api.beforeTransaction = async () => {
+    state = state === 'active' ? 'stopped' : 'active';
+    await api.db.queries.updateTable('servers').set({ vm_state: state }).where('id', '=', id).execute();
+  };
+  const { status, body } = await api.call('demo', 'DELETE', `/servers/${id}`);
+  assert.deepEqual(
+    [status, body.conflictingRequest.message],
+    [409, `Instance ${id} changed while 'delete' was asked for; try again.`],
+  );
 });
