@@ -33,10 +33,11 @@ export async function uploadImage(
     },
   });
   const bar = new ProgressBar(`uploading ${options.name}`);
-  const file = await open(path);
+  // Also where nobody has begun to read it when the cloud goes.
+  await using file = await open(path);
   let done = 0;
   const counted = async function* () {
-    for await (const chunk of file.createReadStream({ highWaterMark: 1 << 20 })) {
+    for await (const chunk of file.createReadStream({ highWaterMark: 1 << 20, autoClose: false })) {
       done += (chunk as Buffer).length;
       bar.show(done, size);
       yield chunk as Buffer;
@@ -51,7 +52,8 @@ export async function uploadImage(
     return body.id;
   } catch (error) {
     bar.end();
-    await cloud.request('DELETE', `/image/v2/images/${body.id}`);
+    // Where the cloud is gone, that is what is told.
+    await cloud.request('DELETE', `/image/v2/images/${body.id}`).catch(() => undefined);
     throw error;
   }
 }

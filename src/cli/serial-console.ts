@@ -24,6 +24,7 @@ const LOGIN_TIMEOUT_MS = 180_000;
 const COMMAND_TIMEOUT_MS = 60_000;
 /** How long a prompt may fail to come before Enter is pressed again. */
 const PROMPT_RETRY_MS = 2_000;
+const INTERRUPT_RETRY_MS = 1_000;
 /** ASCII record separator: never typed, so an echoed command line cannot be mistaken for its result. */
 const MARK = '\x1e';
 /** Colours, and the cursor query that busybox' shell sends after each prompt. */
@@ -110,6 +111,24 @@ export class SerialConsole {
       if (match[3] !== undefined && (await this.#isShell())) return;
     }
     throw new Error(`Serial console: no shell within ${timeoutMs} ms. Last output: ${this.#unread.slice(-500)}`);
+  }
+
+  /**
+   * Ends what runs in the foreground. Ctrl-C is pressed until a prompt comes: a shell misses one that comes between two programs of a
+   * loop. Rejects when none comes in time; `login` is next.
+   */
+  async interrupt({ timeoutMs = LOGIN_TIMEOUT_MS }: Patience = {}): Promise<void> {
+    const anyPrompt = new RegExp(`(${LOGIN.source})|(${SHELL.source})`);
+    for (const deadline = Date.now() + timeoutMs; ; ) {
+      this.send('\x03');
+      try {
+        await this.expect(anyPrompt, INTERRUPT_RETRY_MS);
+        this.send('\n'); // once more, for who waits for it
+        return;
+      } catch (error) {
+        if (this.#ended || Date.now() > deadline) throw error;
+      }
+    }
   }
 
   /** Runs one command line (at most 3 KiB, no line break) in the shell and waits for its end. Needs `login` first. */

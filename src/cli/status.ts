@@ -1,24 +1,20 @@
 /** `micronova status`: the cloud on one page. */
-import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { listHosts, NO_USAGE, usageByHost } from '#db/repo/hosts.ts';
 import { recentOperations } from '#db/repo/operations.ts';
-import { openSqlite } from '#db/sqlite.ts';
 import { statusOf } from '#domain/instance/states.ts';
+import { readForwards } from '#services/compute/network/forward-table.ts';
 import { CommandError } from './command-error.ts';
 import { OpenStack } from './openstack.ts';
+import { type RecordOptions, withRecord } from './record.ts';
 import { table } from './table.ts';
 
 const UP_WITHIN_MS = 60_000;
 
-export async function status(options: { readonly data: string }): Promise<void> {
-  const path = join(options.data, 'micronova.sqlite');
-  if (!existsSync(path))
-    throw new CommandError(`no cloud in ${options.data}: start one with 'micronova up --data ${options.data}'`);
+export async function status(options: RecordOptions): Promise<void> {
   const out = process.stdout;
-  out.write(`API      ${await reachability(options.data)}\n\n`);
-  const db = await openSqlite(path);
-  try {
+  await withRecord(options, async (db) => {
+    out.write(`API      ${await reachability(options.data)}\n\n`);
     const usage = await usageByHost(db.queries);
     const hosts = (await listHosts(db.queries)).map((host) => {
       const used = usage.get(host.name) ?? NO_USAGE;
@@ -43,9 +39,23 @@ export async function status(options: { readonly data: string }): Promise<void> 
     out.write(
       `${table(
         ['SERVER', 'NAME', 'STATUS', 'TASK', 'HOST'],
-        servers.map((row) => [row.id, row.name, statusOf(row.vm_state), row.task_state ?? '-', row.host ?? '-']),
+        servers.map((row) => [
+          row.id,
+          row.name,
+          statusOf(row.vm_state, row.task_state),
+          row.task_state ?? '-',
+          row.host ?? '-',
+        ]),
       )}\n`,
     );
+    const forwards = await readForwards(join(options.data, 'network'));
+    if (forwards.length > 0)
+      out.write(
+        `${table(
+          ['FLOATING IP', 'PORT', 'IS HERE'],
+          forwards.map(({ address, port, hostPort }) => [address, `${port}`, `127.0.0.1:${hostPort}`]),
+        )}\n`,
+      );
     const images = await db.queries.selectFrom('images').selectAll().orderBy('created_at', 'desc').limit(50).execute();
     out.write(
       `${table(
@@ -65,9 +75,7 @@ export async function status(options: { readonly data: string }): Promise<void> 
         open.map((row) => [row.id, row.kind, row.state, row.server_id]),
       ),
     );
-  } finally {
-    await db.close();
-  }
+  });
 }
 
 async function reachability(dataDir: string): Promise<string> {

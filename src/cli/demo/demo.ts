@@ -15,6 +15,7 @@ import { uploadImage } from '../image.ts';
 import { OpenStack } from '../openstack.ts';
 import { guestImagePath } from './guest-image.ts';
 import { serveInBackground } from './keep.ts';
+import { quote, say, title } from './narrate.ts';
 import { printTimeline } from './print-timeline.ts';
 import { createServer, deleteServer, type Guest, loggedIn, snapshotServer } from './servers.ts';
 
@@ -123,16 +124,4 @@ async function keep(data: string, url: string): Promise<void> {
   say('then:        MICRONOVA_USER=demo . …/openrc; openstack server list; openstack console log show first');
   say(`what is on:  bin/micronova status --data ${data}`);
   say(`its end:     kill ${pid}    (guests included; then the folder may be removed)`);
-}
-
-function title(text: string): void {
-  process.stdout.write(`\n${styleText('bold', text)}\n`);
-}
-
-function say(text: string): void {
-  process.stdout.write(`  ${text}\n`);
-}
-
-function quote(who: string, text: string): void {
-  for (const line of text.split('\n')) process.stdout.write(`  ${styleText('yellow', `${who} │`)} ${line}\n`);
 }

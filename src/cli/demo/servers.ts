@@ -105,3 +105,36 @@ async function until(isDone: () => Promise<boolean>, what: string): Promise<void
     await delay(POLL_MS);
   }
 }
+
+interface Shown {
+  readonly status: string;
+  readonly fault?: { readonly message: string };
+  readonly 'OS-EXT-STS:task_state': string | null;
+  readonly 'OS-EXT-SRV-ATTR:host': string | null;
+}
+
+async function show(cloud: OpenStack, id: string): Promise<Shown> {
+  return (await cloud.request<{ server: Shown }>('GET', `/compute/v2.1/servers/${id}`)).body.server;
+}
+
+/** Asks for an action and waits until the server has that status with nothing going on. Throws `CommandError` when it fails. */
+export async function act(cloud: OpenStack, id: string, action: object, status: string): Promise<void> {
+  const path = `/compute/v2.1/servers/${id}`;
+  const { requestId } = await cloud.request('POST', `${path}/action`, { json: action });
+  await until(
+    async () => {
+      const server = await show(cloud, id);
+      return server['OS-EXT-STS:task_state'] === null;
+    },
+    `the end of ${Object.keys(action)}`,
+  );
+  const { instanceAction } = (await cloud.request<ActionBody>('GET', `${path}/os-instance-actions/${requestId}`)).body;
+  if (instanceAction.message !== null) throw new CommandError(`${Object.keys(action)}: ${instanceAction.message}`);
+  const server = await show(cloud, id);
+  if (server.status !== status) throw new CommandError(`${Object.keys(action)} ended in ${server.status}`);
+}
+
+/** Where a server is; only an administrator sees it. */
+export async function hostOf(admin: OpenStack, id: string): Promise<string | null> {
+  return (await show(admin, id))['OS-EXT-SRV-ATTR:host'];
+}
