@@ -5,25 +5,32 @@
  * Disposing of it closes everything and fails the test when a server leaks in the record, or a file, process or timer
  * outlives the cloud.
  */
-import { readdirSync, readFileSync, readlinkSync } from 'node:fs';
-import { mkdtemp, readFile, rm } from 'node:fs/promises';
+import { existsSync, readdirSync, readFileSync, readlinkSync } from 'node:fs';
+import { mkdir, mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { loadConfig } from '#config/config.ts';
 import type { Database } from '#db/database.ts';
 import type { OperationRow } from '#db/tables/journal.ts';
+import { IS_POSTGRES, type TakenDatabase, takeDatabase } from '#db/testing/test-database.ts';
 import { type FakeDriver, fakeDriver } from '#services/compute/driver/fake/fake-driver.ts';
 import { writeEmptyQcow2 } from '#services/compute/driver/qcow2.ts';
 import { type Cloud, type Overrides, startCloud } from '../src/main.ts';
 import { Client, type User } from './client.ts';
 import { eventually } from './eventually.ts';
-import { lastingLeaks } from './leaks.ts';
+import { lastingLeaks, SHARED_DISKS } from './leaks.ts';
+import { privateNetwork } from './networks.ts';
+import { planeTraces } from './plane-leaks.ts';
 import { TestServer } from './server.ts';
 
 export interface TestCloudOptions {
   readonly driver: 'fake' | 'qemu';
   readonly hosts?: number;
   readonly overrides?: Omit<Overrides, 'driver'>;
+  /** Its data in memory: a test of what is done, many times over, need not wait for a disk. */
+  readonly inMemory?: boolean;
+  /** The disks of its guests lie in a folder that all its hosts see. */
+  readonly sharedDisks?: boolean;
   /** More settings, by their names in the configuration. */
   readonly config?: Readonly<Record<string, string | number>>;
 }
@@ -44,10 +51,14 @@ export interface WantedServer {
   active(): Promise<TestServer>;
 }
 
+/** A file system in memory, where the machine has one. */
+const MEMORY = '/dev/shm';
+
 /** Starts a cloud that a test has for itself. */
 export async function testCloud(options: TestCloudOptions): Promise<TestCloud> {
-  const data = await mkdtemp(join(tmpdir(), 'micronova-test-'));
-  const cloud = new TestCloud(data, options);
+  const folder = options.inMemory && existsSync(MEMORY) ? MEMORY : tmpdir();
+  const data = await mkdtemp(join(folder, 'micronova-test-'));
+  const cloud = new TestCloud(data, options, IS_POSTGRES ? await takeDatabase() : null);
   await cloud.start();
   return cloud;
 }
@@ -55,17 +66,27 @@ export async function testCloud(options: TestCloudOptions): Promise<TestCloud> {
 export class TestCloud implements AsyncDisposable {
   readonly data: string;
   readonly #options: TestCloudOptions;
+  /** Null: SQLite in its folder. */
+  readonly #database: TakenDatabase | null;
   readonly #clients = new Map<User, Client>();
   readonly #before = aliveResources();
   /** The fake drivers, by host. */
   readonly drivers = new Map<string, FakeDriver>();
   #cloud: Cloud | undefined;
   #image: Promise<string> | undefined;
+  /** The network of demo. */
+  #private: Promise<string> | undefined;
 
   /** Use `testCloud`. */
-  constructor(data: string, options: TestCloudOptions) {
+  constructor(data: string, options: TestCloudOptions, database: TakenDatabase | null) {
     this.data = data;
     this.#options = options;
+    this.#database = database;
+  }
+
+  /** Where the disks are with that option, a folder per server. */
+  get sharedDisks(): string {
+    return join(this.data, SHARED_DISKS);
   }
 
   get url(): string {
@@ -83,36 +104,52 @@ export class TestCloud implements AsyncDisposable {
 
   /** The fake driver of the only host. */
   get driver(): FakeDriver {
+    if (this.drivers.size > 1) throw new Error('the cloud has several hosts');
+    return this.anyDriver;
+  }
+
+  /** The fake driver of the first host. */
+  get anyDriver(): FakeDriver {
     const [driver] = this.drivers.values();
     if (!driver) throw new Error('the cloud has no fake driver');
     return driver;
   }
 
   async start(): Promise<void> {
-    const { driver, hosts, overrides, config } = this.#options;
+    const { driver, hosts, overrides, config, sharedDisks = false } = this.#options;
     this.drivers.clear();
+    if (sharedDisks) await mkdir(this.sharedDisks, { recursive: true });
     this.#cloud = await startCloud(
       loadConfig({
         flags: {
           data: this.data,
+          database: this.#database?.url ?? '',
           listen: '127.0.0.1:0',
           driver,
           log_level: process.env.MICRONOVA_TEST_LOG ?? 'silent',
           log_to: 'stderr',
+          public_cidr: PUBLIC_RANGE,
           quota_instances: -1,
           quota_cores: -1,
           quota_ram_mib: -1,
           ...(hosts !== undefined && { hosts }),
+          ...(sharedDisks && { disks_dir: this.sharedDisks }),
           ...config,
         },
       }),
-      { ...overrides, ...(driver === 'fake' && { driver: (made) => this.#fakeDriver(made) }) },
+      // What a test left in hand may wait for what the test has stopped.
+      { farewellMs: 0, ...overrides, ...(driver === 'fake' && { driver: (made) => this.#fakeDriver(made) }) },
     );
   }
 
-  /** Ends the process's part of the cloud and begins it anew on the same data; guests run on. */
-  async restart(): Promise<void> {
+  /** Ends the process's part of the cloud; guests run on. */
+  async stop(): Promise<void> {
     await this.#running.close({ stopGuests: false });
+  }
+
+  /** Ends it and begins it anew on the same data. */
+  async restart(): Promise<void> {
+    await this.stop();
     await this.start();
   }
 
@@ -132,9 +169,9 @@ export class TestCloud implements AsyncDisposable {
   }
 
   /** An image of the demo user with these bytes, or with an empty disk of 1 MiB. */
-  async registerImage(bytes?: Uint8Array): Promise<string> {
+  async registerImage(bytes?: Uint8Array, properties: Readonly<Record<string, string>> = {}): Promise<string> {
     const client = await this.as('demo');
-    const wanted = { name: 'tiny', disk_format: 'qcow2', container_format: 'bare' };
+    const wanted = { name: 'tiny', disk_format: 'qcow2', container_format: 'bare', ...properties };
     const { id } = await client.ok<{ id: string }>('POST', '/image/v2/images', { json: wanted });
     await client.ok('PUT', `/image/v2/images/${id}/file`, { bytes: bytes ?? (await emptyDisk(this.data)) });
     return id;
@@ -142,12 +179,15 @@ export class TestCloud implements AsyncDisposable {
 
   server(wish: ServerWish = {}): WantedServer {
     const accepted = async () => {
-      const client = await this.as(wish.as ?? 'demo');
+      const user = wish.as ?? 'demo';
+      const client = await this.as(user);
+      // A test may have made more of them.
+      if (user === 'demo') this.#private ??= privateNetwork(client);
       const server = {
         name: wish.name ?? 'tester',
         imageRef: wish.image ?? (await this.image()),
         flavorRef: wish.flavor ?? '42',
-        networks: 'auto',
+        networks: user === 'demo' ? [{ uuid: await this.#private }] : 'auto',
       };
       const answer = await client.request<{ server: { id: string } }>('POST', '/compute/v2.1/servers', {
         json: { server },
@@ -193,6 +233,7 @@ export class TestCloud implements AsyncDisposable {
     const { driver } = this.#options;
     await this.#running.close({ stopGuests: true });
     if (driver === 'qemu' && guestProcesses(this.data).length > 0) found.push('a QEMU process runs on');
+    if (driver === 'qemu') found.push(...(await planeTraces(this.data)));
     await eventually('no open files', async () => openFiles(this.data).length === 0).catch(() =>
       found.push(`open files: ${openFiles(this.data)}`),
     );
@@ -200,6 +241,7 @@ export class TestCloud implements AsyncDisposable {
       found.push(`still alive: ${surplus(this.#before)}`),
     );
     await rm(this.data, { recursive: true, force: true });
+    await this.#database?.giveBack();
     if (found.length > 0) throw new Error(`the cloud leaks:\n${found.join('\n')}`);
   }
 
@@ -209,6 +251,9 @@ export class TestCloud implements AsyncDisposable {
     return driver;
   }
 }
+
+/** Of this process alone: floating IPs of clouds on one machine must not meet. Source: RFC 2544. */
+const PUBLIC_RANGE = `198.${18 + ((process.pid >> 8) % 2)}.${process.pid % 256}.0/24`;
 
 /** A valid qcow2 of 1 MiB with nothing in it. */
 export async function emptyDisk(dir: string): Promise<Buffer> {

@@ -1,6 +1,5 @@
 /** A server of a test cloud: what a test does with it, and what it wants to become of it. */
-import type { Client, User } from './client.ts';
-import type { TestCloud } from './cloud.ts';
+import type { Answer, Client, User } from './client.ts';
 import { eventually } from './eventually.ts';
 
 export interface ShownServer {
@@ -17,14 +16,19 @@ export interface ShownAction {
   readonly events: readonly { readonly event: string; readonly result: string | null }[];
 }
 
+/** The cloud that it is on: whose clients ask. */
+export interface Logins {
+  as(user: User): Promise<Client>;
+}
+
 export class TestServer {
   readonly id: string;
   /** Of the launch. */
   readonly requestId: string;
-  readonly #cloud: TestCloud;
+  readonly #cloud: Logins;
   readonly #user: User;
 
-  constructor(cloud: TestCloud, user: User, id: string, requestId: string) {
+  constructor(cloud: Logins, user: User, id: string, requestId: string) {
     this.#cloud = cloud;
     this.#user = user;
     this.id = id;
@@ -73,6 +77,24 @@ export class TestServer {
       json: { createImage: { name } },
     });
     return { status: answer.status, requestId: answer.requestId, imageId: answer.body?.image_id ?? '' };
+  }
+
+  /** Sends an action, whatever comes of it. */
+  async ask(action: string, argument: unknown = null, user: User = this.#user): Promise<Answer<unknown>> {
+    const client = await this.#cloud.as(user);
+    return client.request('POST', `${this.#path()}/action`, { json: { [action]: argument } });
+  }
+
+  /** Sends an action that must be accepted; answers the request id. */
+  async act(action: string, argument: unknown = null, user: User = this.#user): Promise<string> {
+    const answer = await this.ask(action, argument, user);
+    if (answer.status >= 300) throw new Error(`${action}: ${answer.status} ${JSON.stringify(answer.body)}`);
+    return answer.requestId;
+  }
+
+  /** Cancels what a request began. */
+  async cancel(requestId: string): Promise<Answer<unknown>> {
+    return (await this.#client()).request('DELETE', `${this.#path()}/os-instance-actions/${requestId}`);
   }
 
   /** What a request did, with its steps. */

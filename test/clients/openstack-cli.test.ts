@@ -78,7 +78,7 @@ async function servers(programs: Programs, cloud: TestCloud): Promise<void> {
   );
   assert.equal(shown.key_name, 'own');
   assert.equal(shown['OS-EXT-STS:task_state'], null);
-  assert.match(log, /READY host=web ip=10\.0\.2\.15\S* source=configdrive/);
+  assert.match(log, /READY host=web ip=10\.0\.\d+\.\d+\/20 source=configdrive/);
   assert.deepEqual(
     events.map((each: { Action: string }) => each.Action),
     ['create'],

@@ -5,35 +5,55 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtemp, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { hostname, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import type { Database } from '#db/database.ts';
 import { openSqlite } from '#db/sqlite.ts';
-import { Client } from '../client.ts';
+import { choosePlane } from '#services/compute/network/choose-plane.ts';
+import { hostTag } from '#services/compute/network/names.ts';
+import { Client, type User } from '../client.ts';
+import { guestProcesses } from '../cloud.ts';
 import { eventually } from '../eventually.ts';
 import { lastingLeaks } from '../leaks.ts';
+import { planeTraces } from '../plane-leaks.ts';
 
 const VICTIM = new URL('victim.ts', import.meta.url).pathname;
 
 export class CloudToKill implements AsyncDisposable {
   readonly data: string;
-  readonly #driver: 'fake' | 'qemu';
+  readonly driver: 'fake' | 'qemu';
+  readonly #settings: Readonly<Record<string, number>>;
   #child: ChildProcess | undefined;
   #url = '';
-  #login: Client | undefined;
+  readonly #logins = new Map<User, Client>();
   #errors = '';
   #armed: (() => void) | undefined;
 
-  private constructor(data: string, driver: 'fake' | 'qemu') {
+  private constructor(data: string, driver: 'fake' | 'qemu', settings: Readonly<Record<string, number>>) {
     this.data = data;
-    this.#driver = driver;
+    this.driver = driver;
+    this.#settings = settings;
   }
 
-  static async start(driver: 'fake' | 'qemu'): Promise<CloudToKill> {
-    const cloud = new CloudToKill(await mkdtemp(join(tmpdir(), 'micronova-crash-')), driver);
+  static async start(driver: 'fake' | 'qemu', settings: Readonly<Record<string, number>> = {}): Promise<CloudToKill> {
+    const cloud = new CloudToKill(await mkdtemp(join(tmpdir(), 'micronova-crash-')), driver, settings);
     await cloud.start();
     return cloud;
+  }
+
+  /** Starts one, and disposes of it in the end. Of two errors the first is told: not that of clearing up after it. */
+  static async during(
+    driver: 'fake' | 'qemu',
+    settings: Readonly<Record<string, number>>,
+    work: (cloud: CloudToKill) => Promise<void>,
+  ): Promise<void> {
+    try {
+      await using cloud = await CloudToKill.start(driver, settings);
+      await work(cloud);
+    } catch (error) {
+      throw error instanceof SuppressedError ? error.suppressed : error;
+    }
   }
 
   get pid(): number {
@@ -46,7 +66,8 @@ export class CloudToKill implements AsyncDisposable {
 
   /** Starts a process on the data, killed at `point` already while it starts and recovers; resolves false if it was. */
   async start(point?: string): Promise<boolean> {
-    const child = spawn(process.execPath, [VICTIM, this.data, this.#driver, ...(point ? [point] : [])], {
+    const args = [VICTIM, this.data, this.driver, JSON.stringify(this.#settings), ...(point ? [point] : [])];
+    const child = spawn(process.execPath, args, {
       stdio: ['pipe', 'pipe', 'pipe'],
       env: { ...process.env, NODE_COMPILE_CACHE: join(tmpdir(), 'micronova-test-compiled') },
     });
@@ -99,10 +120,19 @@ export class CloudToKill implements AsyncDisposable {
       throw new Error(`the victim ended by itself: ${this.#errors}`);
   }
 
-  /** The demo user; a token outlives the process. */
-  async demo(): Promise<Client> {
-    this.#login ??= await Client.login(this.url, this.data, 'demo');
-    return this.#login.at(this.url);
+  demo(): Promise<Client> {
+    return this.#as('demo');
+  }
+
+  admin(): Promise<Client> {
+    return this.#as('admin');
+  }
+
+  /** A token outlives the process. */
+  async #as(user: User): Promise<Client> {
+    const login = this.#logins.get(user) ?? (await Client.login(this.url, this.data, user));
+    this.#logins.set(user, login);
+    return login.at(this.url);
   }
 
   /** Looks into the record, which a running process has open as well. */
@@ -140,12 +170,25 @@ export class CloudToKill implements AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     const child = this.#child;
-    if (child && this.isAlive) {
+    const wasAlive = this.isAlive;
+    if (child && wasAlive) {
       child.kill('SIGTERM');
       await once(child, 'exit');
-      if (child.exitCode !== 0)
-        throw new Error(`the victim ended with ${child.exitCode ?? child.signalCode}: ${this.#errors}`);
     }
+    // None, unless the test failed and nobody came to ending them.
+    for (const pid of guestProcesses(this.data)) process.kill(pid, 'SIGKILL');
+    const left = this.driver === 'qemu' ? await this.#removeNetworks() : [];
     await rm(this.data, { recursive: true, force: true });
+    if (left.length > 0) throw new Error(`networks leave behind: ${left.join('; ')}`);
+    if (wasAlive && child?.exitCode !== 0)
+      throw new Error(`the victim ended with ${child?.exitCode ?? child?.signalCode}: ${this.#errors}`);
+  }
+
+  /** They outlive the process, as its guests do. Answers what is left of them even then. */
+  async #removeNetworks(): Promise<string[]> {
+    const tag = hostTag(this.data, hostname());
+    const plane = await choosePlane({ want: 'auto', tag, dir: join(this.data, 'network'), qemuUid: null });
+    await plane.remove();
+    return planeTraces(this.data);
   }
 }

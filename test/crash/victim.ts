@@ -1,5 +1,5 @@
 /**
- * A whole cloud in a process of its own that kills itself where it is told to: `node victim.ts DATA DRIVER [POINT]`, and
+ * A whole cloud in a process of its own that kills itself where it is told to: `node victim.ts DATA DRIVER SETTINGS [POINT]`, and
  * later points as lines on its standard input. A point is a kind of event, its number counted from now, and when.
  *
  * `journal`: a durable write, `before` or `after` it. `bus`: a message about to be sent. `files`: a change of a file or
@@ -21,6 +21,7 @@ interface Point {
 }
 
 let armed: Point | null = null;
+let dying: NodeJS.Timeout | undefined;
 
 function parsePoint(text: string): Point | null {
   const [kind, number, when] = text.split(' ');
@@ -39,10 +40,13 @@ async function pass<Result>(kind: Kind, work: () => Promise<Result>): Promise<Re
   if (!strikes) return work();
   const { when } = armed as Point;
   if (when === 'before') die();
-  if (when !== 'after') setTimeout(die, Number(when));
-  const result = await work();
-  if (when === 'after') die();
-  return result;
+  if (when !== 'after') dying = setTimeout(die, Number(when));
+  try {
+    return await work();
+  } finally {
+    // Also where it failed, as does the removal of what is not there.
+    if (when === 'after') die();
+  }
 }
 
 /** The calls that change names; writing into a file that is open already is not one. */
@@ -69,7 +73,7 @@ function wovenBus(transport: Transport): Transport {
   return { ...transport, publish: (topic, message) => pass('bus', () => transport.publish(topic, message)) };
 }
 
-const [data = '', driver = 'fake', first] = process.argv.slice(2);
+const [data = '', driver = 'fake', settings = '{}', first] = process.argv.slice(2);
 weaveFiles();
 const { loadConfig } = await import('#config/config.ts');
 const { memoryTransport } = await import('#bus/memory.ts');
@@ -86,6 +90,7 @@ const cloud = await startCloud(
       quota_instances: -1,
       quota_cores: -1,
       quota_ram_mib: -1,
+      ...(JSON.parse(settings) as Record<string, number>),
     },
   }),
   { journal: (db) => wovenJournal(journalStore(db)), transport: wovenBus(memoryTransport()) },
@@ -94,6 +99,7 @@ process.stdout.write(`ready ${cloud.url}\n`);
 const orders = createInterface(process.stdin);
 orders.on('line', (line) => {
   armed = parsePoint(line);
+  clearTimeout(dying);
   process.stdout.write('armed\n');
 });
 process.once('SIGTERM', () => {

@@ -3,12 +3,17 @@
  *
  * Started by `spawn-cloud.ts` with the data folder as argument; answers to messages say how it is.
  */
+import { randomUUID } from 'node:crypto';
 import { monitorEventLoopDelay } from 'node:perf_hooks';
 import { loadConfig } from '#config/config.ts';
+import { registerHost } from '#db/repo/hosts.ts';
+import { beatService } from '#db/repo/services.ts';
 import { openLogs } from '#observe/log.ts';
+import { type FakeDriver, fakeDriver } from '#services/compute/driver/fake/fake-driver.ts';
 import { identityDeps } from '#services/identity/identity-deps.ts';
 import { issueServiceToken } from '#services/identity/service-token.ts';
 import { startCloud } from '../../src/main.ts';
+import { eventually } from '../eventually.ts';
 
 /** What the process says about itself. */
 export interface Vitals {
@@ -21,9 +26,28 @@ export interface Vitals {
   readonly stuckServers: number;
 }
 
+/** A guest whose suspension never ends, so that there is something to cancel. */
+export interface Hold {
+  readonly hold: string;
+}
+
+/** A server whose open operation is to pass for a live migration that copies. */
+export interface Pretend {
+  readonly live: string;
+}
+
 const [data = '', ...settings] = process.argv.slice(2);
 const flags = Object.fromEntries(settings.map((each) => each.split('=')).map(([key, value]) => [key, numberOr(value)]));
-const cloud = await startCloud(loadConfig({ flags: { data, listen: '127.0.0.1:0', driver: 'fake', ...flags } }));
+const drivers: FakeDriver[] = [];
+const cloud = await startCloud(loadConfig({ flags: { data, listen: '127.0.0.1:0', driver: 'fake', ...flags } }), {
+  driver: ({ instancesDir }) => {
+    const driver = fakeDriver({ instancesDir });
+    // What is pretended to be live is not being sent.
+    driver.hurry = async () => {};
+    drivers.push(driver);
+    return driver;
+  },
+});
 
 const delay = monitorEventLoopDelay({ resolution: 5 });
 let longestTurn = 0;
@@ -35,8 +59,12 @@ const sampler = setInterval(() => {
   cpu = now;
 }, 1);
 
-process.on('message', async (message: 'measure' | 'vitals' | 'close') => {
-  if (message === 'measure') {
+process.on('message', async (message: 'measure' | 'vitals' | 'close' | Hold | Pretend) => {
+  if (typeof message === 'object' && 'live' in message) process.send?.(await pretendLive(message.live));
+  else if (typeof message === 'object') {
+    for (const driver of drivers) driver.setFault(message.hold, { blockAt: ['suspend'] });
+    process.send?.('held');
+  } else if (message === 'measure') {
     longestTurn = 0;
     delay.reset();
     delay.enable();
@@ -47,6 +75,14 @@ process.on('message', async (message: 'measure' | 'vitals' | 'close') => {
     await cloud.close({ stopGuests: true });
     process.disconnect?.();
   }
+});
+/** Hosts and processes that are only in the record, long silent: to be taken out of service and forgotten. */
+await cloud.db.transaction(async (trx) => {
+  const machine = { hypervisor_type: 'fake', hypervisor_version: 1, cpu_model: 'fake', cpu_arch: 'x86_64' };
+  const room = { vcpus: 1, memory_mib: 1, disk_gib: 1, availability_zone: 'nova', contract_version: 1 };
+  for (let count = 0; count < 10; count++) await registerHost(trx, { name: `spare-${count}`, ...machine, ...room }, 0);
+  for (let count = 0; count < 100; count++)
+    await beatService(trx, { role: 'nova-conductor', host: `gone-${count}` }, 0);
 });
 process.send?.({ url: cloud.url, expiredToken: await expiredToken() });
 
@@ -66,6 +102,38 @@ async function vitals(): Promise<Vitals> {
     openOperations: open.length,
     stuckServers: busy.length,
   };
+}
+
+/** Answers the number of the migration. */
+async function pretendLive(serverId: string): Promise<number> {
+  const { queries } = cloud.db;
+  const server = await queries.selectFrom('servers').selectAll().where('id', '=', serverId).executeTakeFirstOrThrow();
+  // The step that has begun has said what the task is, and says nothing more.
+  await eventually('the operation has begun', async () => {
+    const journal = queries
+      .selectFrom('journal')
+      .select('seq')
+      .where('operation_id', '=', server.operation_id ?? '');
+    return (await journal.execute()).length > 0;
+  });
+  await queries.updateTable('servers').set({ task_state: 'migrating' }).where('id', '=', serverId).execute();
+  const id = (await queries.selectFrom('server_migrations').select('id').execute()).length + 1;
+  const { project_id, user_id, operation_id, flavor } = server;
+  const host = server.host ?? '';
+  const moved = {
+    source_host: host,
+    dest_host: null,
+    old_flavor: flavor,
+    new_flavor: flavor,
+    created_at: 1,
+    updated_at: 1,
+  };
+  const what = { type: 'live-migration', status: 'running', server_id: serverId } as const;
+  await queries
+    .insertInto('server_migrations')
+    .values({ id, uuid: randomUUID(), project_id, user_id, operation_id, ...moved, ...what })
+    .execute();
+  return id;
 }
 
 /** A genuine token of a day ago. */

@@ -32,7 +32,7 @@ test('no request breaks a service or learns what it may not', { timeout: 600_000
   await using cloud = await spawnCloud(QUOTAS);
   const world = await makeWorld(cloud);
   const targets = allRoutes();
-  await stock(world);
+  await stock(world, cloud);
   await cloud.measure();
   const began = performance.now();
   const tallies = new Map(targets.map(({ name }) => [name, { good: 0, classes: {} } as Tally]));
@@ -78,7 +78,7 @@ test('no request breaks a service or learns what it may not', { timeout: 600_000
   }
   assert.ok(vitals.longestTurnMs < MAX_TURN_MS, `the event loop was busy for ${vitals.longestTurnMs} ms at a time`);
   assert.ok(vitals.rssMib < MAX_RSS_MIB, `${vitals.rssMib} MiB`);
-  await settlesDown(cloud);
+  await settlesDown(cloud, world);
   await works(world);
   assert.equal(cloud.exit(), undefined);
   await cloud.close();
@@ -86,9 +86,12 @@ test('no request breaks a service or learns what it may not', { timeout: 600_000
 });
 
 /** Some of everything, so that the first requests find what they need. */
-async function stock(world: World): Promise<void> {
+async function stock(world: World, cloud: SpawnedCloud): Promise<void> {
   const random = prng(SEED, -2);
-  const wanted = ['servers', 'flavors', 'os-keypairs', 'users', 'projects', 'roles', 'images'];
+  const wanted = [
+    ...['servers', 'flavors', 'os-keypairs', 'users', 'projects', 'roles', 'images', 'networks', 'subnets', 'ports'],
+    ...['routers', 'floatingips', 'security-groups', 'security-group-rules'],
+  ];
   const makers = allRoutes().filter(
     ({ route }) => route.method === 'POST' && wanted.includes(route.path.split('/')[2] ?? ''),
   );
@@ -108,6 +111,8 @@ async function stock(world: World): Promise<void> {
     world.pools.memberImage.push(id);
   }
   await stockGrants(world);
+  await stockPorts(world);
+  await stockInFlight(world, cloud);
   connection.close();
 }
 
@@ -121,6 +126,44 @@ async function stockGrants(world: World): Promise<void> {
     await world.call('admin', 'PUT', `/identity/v3/projects/${project}/users/${user}/roles/${made.role.id}`);
     world.pools.grant.push(`${project}/${user}/${made.role.id}`);
   }
+}
+
+/** Servers and requests that never end by themselves. */
+const held: string[] = [];
+
+/** Servers that are being suspended for ever, each to be cancelled once. */
+async function stockInFlight(world: World, cloud: SpawnedCloud): Promise<void> {
+  for (let count = 0; count < 20; count++) {
+    const id = await runningServer(world, `held-${count}`, 1);
+    await cloud.hold(id);
+    const begun = await world.call('demo', 'POST', `/compute/v2.1/servers/${id}/action`, { suspend: null });
+    assert.equal(begun.status, 202);
+    world.pools.liveMigration.push(`${id}/${await cloud.pretendLive(id)}`);
+    held.push(`${id}/${begun.headers.get('x-compute-request-id')}`);
+  }
+  world.pools.inFlight.push(...held);
+}
+
+/** Servers with more cards than they need, each to be looked at and taken out once. */
+async function stockPorts(world: World): Promise<void> {
+  for (let count = 0; count < 4; count++) {
+    const id = await runningServer(world, `joined-${count}`, 6);
+    const answer = await world.call('demo', 'GET', `/compute/v2.1/servers/${id}/os-interface`);
+    const { interfaceAttachments } = (await answer.json()) as { interfaceAttachments: { port_id: string }[] };
+    world.pools.serverPort.push(...interfaceAttachments.map((each) => `${id}/${each.port_id}`));
+  }
+}
+
+async function runningServer(world: World, name: string, cards: number): Promise<string> {
+  const networks = Array.from({ length: cards }, () => ({ uuid: world.networks.network }));
+  const body = { server: { name, imageRef: world.bootImage, flavorRef: '42', networks } };
+  const made = await world.call('demo', 'POST', '/compute/v2.1/servers', body);
+  const { server } = (await made.json()) as { server: { id: string } };
+  await eventually('the server runs', async () => {
+    const shown = await world.call('demo', 'GET', `/compute/v2.1/servers/${server.id}`);
+    return ((await shown.json()) as { server: { status: string } }).server.status === 'ACTIVE';
+  });
+  return server.id;
 }
 
 async function activeImage(world: World, who: Who = 'demo'): Promise<string> {
@@ -158,7 +201,12 @@ function settle(world: World, target: Target, shot: Shot, { status, headers, bod
     world.pools.image.push(shot.wire.target.split('/')[4] ?? '');
 }
 
-async function settlesDown(cloud: SpawnedCloud): Promise<void> {
+async function settlesDown(cloud: SpawnedCloud, world: World): Promise<void> {
+  // Those whose cancelling was broken on the way.
+  for (const each of held) {
+    const [id, requestId] = each.split('/');
+    await world.call('demo', 'DELETE', `/compute/v2.1/servers/${id}/os-instance-actions/${requestId}`);
+  }
   const isQuiet = async () => {
     const { openOperations, stuckServers } = await cloud.vitals();
     return openOperations === 0 && stuckServers === 0;
@@ -168,8 +216,14 @@ async function settlesDown(cloud: SpawnedCloud): Promise<void> {
 
 /** After all that, an ordinary request does what it always did; the neighbour's quota is not used up. */
 async function works(world: World): Promise<void> {
-  const body = { server: { name: 'after', imageRef: await activeImage(world, 'neighbour'), flavorRef: '42' } };
-  const made = await world.call('neighbour', 'POST', '/compute/v2.1/servers', body);
+  await inService(world);
+  const flavor = { id: 'after', name: 'after', ram: 128, vcpus: 1, disk: 1 };
+  await world.call('admin', 'POST', '/compute/v2.1/flavors', { flavor });
+  const imageRef = await activeImage(world, 'neighbour');
+  // The neighbour has many networks by now, and would have to say which.
+  const body = { server: { name: 'after', imageRef, flavorRef: flavor.id, networks: 'none' } };
+  const version = { 'openstack-api-version': 'compute 2.37' };
+  const made = await world.call('neighbour', 'POST', '/compute/v2.1/servers', body, version);
   assert.equal(made.status, 202, await made.clone().text());
   const { server } = (await made.json()) as { server: { id: string } };
   await eventually('the server runs', async () => {
@@ -178,6 +232,17 @@ async function works(world: World): Promise<void> {
     assert.notEqual(shown.server.status, 'ERROR');
     return shown.server.status === 'ACTIVE';
   });
+}
+
+/** What administrators have broken at random: flavors and hosts are theirs to take away. */
+async function inService(world: World): Promise<void> {
+  const listed = await world.call('admin', 'GET', '/compute/v2.1/os-services?binary=nova-compute');
+  const { services } = (await listed.json()) as { services: { host: string }[] };
+  for (const { host } of services) {
+    const service = { host, binary: 'nova-compute' };
+    await world.call('admin', 'PUT', '/compute/v2.1/os-services/enable', service);
+    await world.call('admin', 'PUT', '/compute/v2.1/os-services/force-down', { ...service, forced_down: false });
+  }
 }
 
 function assertLogsAreClean(cloud: SpawnedCloud, world: World): void {

@@ -132,10 +132,10 @@ const segment: Mutation = {
     const names = Object.keys(valid.params);
     const hit = names[random.below(names.length || 1)] ?? '';
     const before = `/${encodeURIComponent(valid.params[hit] ?? '')}`;
-    const { server, image, keypair } = world.foreign;
+    const { server, image, keypair, network } = world.foreign;
     // Those who may everything would only destroy what the test stands on.
     const foreign =
-      valid.who === 'admin' ? [] : [server, image, keypair, world.users.neighbour, world.projects.neighbour];
+      valid.who === 'admin' ? [] : [server, image, keypair, network, world.users.neighbour, world.projects.neighbour];
     const replaced = random.chance(0.35) && foreign.length > 0 ? random.pick(foreign) : random.pick(SEGMENTS);
     draft.path = draft.path.replace(before, () => `/${replaced}`);
     if (/%0d|%00/i.test(replaced) && target.service === 'image') draft.query = [];

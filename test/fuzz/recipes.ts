@@ -8,7 +8,9 @@ import { randomUUID } from 'node:crypto';
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { schemaAt } from '#http/route.ts';
+import { HOST_RECIPES } from './host-recipes.ts';
 import type { Json } from './json.ts';
+import { NETWORK_RECIPES } from './network-recipes.ts';
 import type { Prng } from './prng.ts';
 import type { Target } from './routes.ts';
 import { PASSWORD, PUBLIC_KEY, type Who, type World } from './world.ts';
@@ -21,16 +23,25 @@ export interface Valid {
   readonly body?: Json | Buffer;
 }
 
-type Part = Partial<Omit<Valid, 'who'>> & { readonly who?: Who };
-type Recipe = (world: World, random: Prng, version: number) => Part;
+export type Part = Partial<Omit<Valid, 'who'>> & { readonly who?: Who };
+export type Recipe = (world: World, random: Prng, version: number) => Part;
 
 const word = () => `fuzz-${randomUUID()}`;
 /** `take`: nobody else gets it. */
+const serverPort = (world: World, random: Prng, how: 'some' | 'take') => {
+  const [id = '', port = ''] = world[how]('serverPort', random).split('/');
+  return { params: { id, port } };
+};
 const grant = (world: World, random: Prng, how: 'some' | 'take') => {
   const [projectId = '', userId = '', roleId = ''] = world[how]('grant', random).split('/');
   return { params: { projectId, userId, roleId } };
 };
 const ROLE = '/identity/v3/projects/:projectId/users/:userId/roles/:roleId';
+const METADATA = '/compute/v2.1/servers/:id/metadata';
+const TAGS = '/compute/v2.1/servers/:id/tags';
+const tagged = (world: World, random: Prng) => ({
+  params: { id: random.pick(world.steadyServers), tag: random.pick(['one', 'two', word()]) },
+});
 const PATCH = { 'content-type': 'application/openstack-images-v2.1-json-patch' };
 const membership = (world: World, random: Prng) => ({
   id: world.some('memberImage', random),
@@ -39,6 +50,8 @@ const membership = (world: World, random: Prng) => ({
 const maybe = <Value>(random: Prng, key: string, value: Value) => (random.chance(0.4) ? { [key]: value } : {});
 
 const RECIPES: Readonly<Record<string, Recipe>> = {
+  ...HOST_RECIPES,
+  ...NETWORK_RECIPES,
   'POST /compute/v2.1/servers': (world, random, version) => ({
     body: {
       server: {
@@ -60,11 +73,12 @@ const RECIPES: Readonly<Record<string, Recipe>> = {
           { uuid: world.bootImage, source_type: 'image', destination_type: 'local', boot_index: 0 },
         ]),
         ...(version >= 19 && maybe(random, 'description', 'words')),
-        ...(version >= 37 && { networks: random.pick(['auto', 'none']) }),
+        // Said, since a project that has several has to say which.
+        networks: random.pick<Json>([...(version >= 37 ? ['auto', 'none'] : []), [{ uuid: world.networks.network }]]),
         ...(version >= 52 && maybe(random, 'tags', ['one', 'two'])),
         ...(version >= 90 && maybe(random, 'hostname', 'host-1')),
       },
-      ...maybe(random, 'os:scheduler_hints', { group: 'x' }),
+      ...maybe(random, 'os:scheduler_hints', random.pick<Json>([{ group: randomUUID() }, { other: ['x'] }])),
     },
   }),
   'PUT /compute/v2.1/servers/:id': (world, random, version) => ({
@@ -82,15 +96,87 @@ const RECIPES: Readonly<Record<string, Recipe>> = {
   'DELETE /compute/v2.1/servers/:id': (world, random) => ({ params: { id: world.take('server', random) } }),
   'POST /compute/v2.1/servers/:id/action': (world, random) => ({
     params: { id: random.pick(world.steadyServers) },
-    body: random.chance(0.5)
-      ? { 'os-getConsoleOutput': random.pick([{}, { length: 5 }, { length: '5' }, { length: -1 }, { length: null }]) }
-      : { createImage: { name: word(), metadata: { a: 'b' } } },
+    body: random.pick<Json>([
+      { 'os-getConsoleOutput': random.pick([{}, { length: 5 }, { length: '5' }, { length: -1 }, { length: null }]) },
+      { createImage: { name: word(), metadata: { a: 'b' } } },
+      { createBackup: { name: word(), backup_type: 'daily', rotation: random.pick([0, 1, '2']) } },
+      { reboot: { type: random.pick(['SOFT', 'HARD']) } },
+      ...['os-start', 'os-stop', 'pause', 'unpause', 'suspend', 'resume', 'unrescue', 'lock', 'unlock'].map((name) => ({
+        [name]: null,
+      })),
+      { rescue: { adminPass: 'Secret-pass-1' } },
+      { rebuild: { imageRef: world.bootImage, name: word(), adminPass: 'Secret-pass-1' } },
+      { shelve: null },
+      { unshelve: null },
+      { 'os-resetState': { state: random.pick(['active', 'error']) } },
+    ]),
+  }),
+  [`PUT ${METADATA}`]: (world, random) => ({
+    params: { id: random.pick(world.steadyServers) },
+    body: { metadata: { fuzz: word(), other: '' } },
+  }),
+  [`GET ${METADATA}/:key`]: (world, random) => ({ params: { id: random.pick(world.steadyServers), key: 'fuzz' } }),
+  [`PUT ${METADATA}/:key`]: (world, random) => ({
+    params: { id: random.pick(world.steadyServers), key: 'fuzz' },
+    body: { meta: { fuzz: word() } },
+  }),
+  [`DELETE ${METADATA}/:key`]: (world, random) => ({ params: { id: random.pick(world.steadyServers), key: 'fuzz' } }),
+  [`PUT ${TAGS}`]: (world, random) => ({
+    params: { id: random.pick(world.steadyServers) },
+    body: { tags: ['one', 'two', word()] },
+  }),
+  [`GET ${TAGS}/:tag`]: (world, random) => tagged(world, random),
+  [`PUT ${TAGS}/:tag`]: (world, random) => tagged(world, random),
+  [`DELETE ${TAGS}/:tag`]: (world, random) => tagged(world, random),
+  'GET /compute/v2.1/servers/:id/ips/:network': (world, random) => ({
+    params: { id: random.pick(world.steadyServers), network: 'private' },
+  }),
+  'GET /compute/v2.1/os-security-groups/:id': (world) => ({
+    who: 'demo',
+    params: { id: world.networks.securityGroup },
+  }),
+  'PUT /compute/v2.1/os-quota-sets/:project': (world, random) => ({
+    params: { project: world.some('project', random) },
+    body: {
+      quota_set: { instances: random.below(9), ...maybe(random, 'cores', '7'), ...maybe(random, 'force', true) },
+    },
+  }),
+  'GET /compute/v2.1/servers/:id/os-interface/:port': (world, random) => serverPort(world, random, 'some'),
+  'DELETE /compute/v2.1/servers/:id/os-interface/:port': (world, random) => serverPort(world, random, 'take'),
+  'POST /compute/v2.1/servers/:id/remote-consoles': (world, random) => ({
+    params: { id: random.pick(world.steadyServers) },
+    body: {
+      remote_console: random.pick<Json>([
+        { protocol: 'vnc', type: 'novnc' },
+        { protocol: 'serial', type: 'serial' },
+      ]),
+    },
+  }),
+  'GET /compute/v2.1/os-console-auth-tokens/:token': (world, random) => ({
+    params: { token: world.some('consoleToken', random) },
+  }),
+  'POST /compute/v2.1/os-server-groups': (_, random, version) => ({
+    body: {
+      server_group: {
+        name: word(),
+        ...(version < 64 && { policies: [random.pick(['affinity', 'anti-affinity'])] }),
+        ...(version >= 64 && { policy: 'anti-affinity', ...maybe(random, 'rules', { max_server_per_host: '2' }) }),
+      },
+    },
+  }),
+  'GET /compute/v2.1/os-server-groups/:id': (world, random) => ({ params: { id: world.some('serverGroup', random) } }),
+  'DELETE /compute/v2.1/os-server-groups/:id': (world, random) => ({
+    params: { id: world.take('serverGroup', random) },
   }),
   'GET /compute/v2.1/servers/:id/os-instance-actions': (world, random) => ({
     params: { id: random.pick([...world.steadyServers, world.some('server', random)]) },
   }),
   'GET /compute/v2.1/servers/:id/os-instance-actions/:requestId': (world, random) => {
     const [id = '', requestId = ''] = world.some('request', random).split('/');
+    return { params: { id, requestId } };
+  },
+  'DELETE /compute/v2.1/servers/:id/os-instance-actions/:requestId': (world, random) => {
+    const [id = '', requestId = ''] = world.take('inFlight', random).split('/');
     return { params: { id, requestId } };
   },
   'POST /compute/v2.1/flavors/:id/os-extra_specs': (world, random) => ({

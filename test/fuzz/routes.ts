@@ -3,8 +3,9 @@ import type { Route } from '#http/route.ts';
 import { computeService } from '#services/api/compute-service.ts';
 import { identityService } from '#services/identity/identity-service.ts';
 import { imageService } from '#services/image/image-service.ts';
+import { networkService } from '#services/network/network-service.ts';
 
-export type ServiceName = 'compute' | 'identity' | 'image';
+export type ServiceName = 'compute' | 'identity' | 'image' | 'network';
 
 export interface Target {
   readonly service: ServiceName;
@@ -26,6 +27,7 @@ export function allRoutes(): Target[] {
     ['compute', computeService(deps)],
     ['identity', identityService(deps)],
     ['image', imageService(deps)],
+    ['network', networkService(deps)],
   ] as const;
   return services.flatMap(([service, { prefix, routes }]) =>
     routes.map((route) => ({ service, route, name: `${route.method} ${prefix}${route.path}` })),

@@ -4,7 +4,7 @@ import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { load } from 'js-yaml';
-import type { Vitals } from './cloud-process.ts';
+import type { Hold, Pretend, Vitals } from './cloud-process.ts';
 
 export interface SpawnedCloud extends AsyncDisposable {
   readonly url: string;
@@ -15,6 +15,10 @@ export interface SpawnedCloud extends AsyncDisposable {
   exit(): string | undefined;
   measure(): Promise<void>;
   vitals(): Promise<Vitals>;
+  /** A suspension of this server never ends by itself. */
+  hold(server: string): Promise<void>;
+  /** What this server does passes for a live migration from now on; answers its number. */
+  pretendLive(server: string): Promise<number>;
   /** Everything in the folder of logs. */
   logs(): string;
   close(): Promise<void>;
@@ -38,7 +42,7 @@ export async function spawnCloud(settings: Readonly<Record<string, string | numb
       resolve();
     });
   });
-  const ask = async <Answer>(question?: string): Promise<Answer> => {
+  const ask = async <Answer>(question?: string | Hold | Pretend): Promise<Answer> => {
     const answer = new Promise<Answer>((resolve) => child.once('message', (message) => resolve(message as Answer)));
     if (question !== undefined) child.send(question);
     return Promise.race([
@@ -56,6 +60,8 @@ export async function spawnCloud(settings: Readonly<Record<string, string | numb
     exit: () => ended,
     measure: async () => void (await ask<string>('measure')),
     vitals: () => ask<Vitals>('vitals'),
+    hold: async (server) => void (await ask<string>({ hold: server })),
+    pretendLive: (server) => ask<number>({ live: server }),
     logs: () => textOf(join(dir, 'logs')),
     close: () => end(child, exited),
     async [Symbol.asyncDispose]() {

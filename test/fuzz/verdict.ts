@@ -5,13 +5,15 @@ import type { Reply } from './wire.ts';
 import { SECRET } from './world.ts';
 
 /** Traces of the inside: stacks, source files, SQL, defects of JavaScript. */
+const ROOT = new URL('../..', import.meta.url).pathname;
 const INSIDE = [
   /\n\s+at .+:\d+:\d+/,
-  /node_modules|node:internal|file:\/\/\/work|\/work\/main/,
+  /node_modules|node:internal/,
+  new RegExp(ROOT.replaceAll(/[^\w/]/g, '\\$&')),
   /\/src\/\w+|\.ts:\d+/,
   /SQLITE_|UNIQUE constraint|no such (table|column)|near ".*": syntax error/,
   /\b(insert into|delete from|update "\w+" set|select .+ from) /i,
-  /Cannot read propert|is not a function|is not iterable|undefined is not|Maximum call stack|Unexpected token|Invalid URL/,
+  /Cannot read propert|is not a function|is not iterable|undefined is not (an?|iterable|defined)\b|Maximum call stack|Unexpected token|Invalid URL/,
   /micronova-fuzz-/,
 ];
 
@@ -24,7 +26,8 @@ export function complaints(shot: Shot, service: ServiceName, reply: Reply): stri
   const isData = headers.get('content-type') === 'application/octet-stream';
   const text = isData ? '' : reply.body.toString('utf8');
   const found: string[] = [];
-  if (status >= 500 && !(status === 503 && BUSY.test(text))) found.push(`status ${status}`);
+  // 501 is said on purpose: nobody throws it by accident.
+  if (status >= 500 && status !== 501 && !(status === 503 && BUSY.test(text))) found.push(`status ${status}`);
   const asked = `${shot.wire.target} ${shot.wire.body?.toString('utf8') ?? ''}`;
   // What the client itself said may be repeated.
   const inside = INSIDE.find((pattern) => pattern.test(text) && !pattern.test(asked));
@@ -41,7 +44,7 @@ export function complaints(shot: Shot, service: ServiceName, reply: Reply): stri
     return found;
   }
   if (!/^req-[0-9a-f-]{36}$/.test(headers.get('x-openstack-request-id') ?? '')) found.push('odd request id');
-  if (!/^(http:[/]+[^/]+)?[/](compute|identity|image)([/?#;]|$)/.test(shot.wire.target)) return found;
+  if (!/^(http:[/]+[^/]+)?[/](compute|identity|image|network)([/?#;]|$)/.test(shot.wire.target)) return found;
   if (status >= 400 && shot.wire.method !== 'HEAD' && !isFaultOf(service, reply, text))
     found.push(`not a fault of ${service}`);
   return found;
@@ -59,6 +62,7 @@ function isFaultOf(service: ServiceName, { status, headers }: Reply, text: strin
   if (isPage && (service === 'image' || status === 404)) return true;
   if (service === 'image' && status !== 401) return false;
   if (!type.startsWith('application/json')) return false;
+  if (service === 'network' && status !== 401) return isNeutronFault(text);
   const body = JSON.parse(text) as Record<string, { code?: unknown; message?: unknown; title?: unknown }>;
   const [[name, fault] = ['', {}], ...rest] = Object.entries(body);
   if (rest.length > 0 || fault.code !== status || typeof fault.message !== 'string' || fault.message === '')
@@ -66,4 +70,12 @@ function isFaultOf(service: ServiceName, { status, headers }: Reply, text: strin
   return service === 'compute' && status !== 401
     ? name !== 'error'
     : name === 'error' && typeof fault.title === 'string';
+}
+
+/** Type, message and detail, and nothing else. */
+function isNeutronFault(text: string): boolean {
+  const { NeutronError: fault, ...rest } = JSON.parse(text) as { NeutronError?: Record<string, unknown> };
+  const { type, message, detail, ...more } = fault ?? {};
+  const isWhole = typeof type === 'string' && /^[A-Z][A-Za-z]+$/.test(type) && typeof message === 'string';
+  return isWhole && message !== '' && detail === '' && Object.keys({ ...rest, ...more }).length === 0;
 }

@@ -4,6 +4,7 @@
  */
 import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
+import { foreignNetwork, type SteadyNetworks, steadyNetworks } from './network-world.ts';
 import type { Prng } from './prng.ts';
 import type { SpawnedCloud } from './spawn-cloud.ts';
 
@@ -16,6 +17,8 @@ export type Who = 'admin' | 'demo' | 'reader' | 'neighbour';
 /** Ids of things of demo's (or, for users and so on, of nobody in particular), by kind. */
 export type Kind =
   | 'server'
+  | 'serverGroup'
+  | 'consoleToken'
   | 'image'
   | 'queuedImage'
   | 'memberImage'
@@ -26,6 +29,19 @@ export type Kind =
   | 'role'
   | 'token'
   | 'request'
+  | 'inFlight'
+  | 'aggregate'
+  | 'goneService'
+  | 'liveMigration'
+  | 'network'
+  | 'subnet'
+  | 'port'
+  | 'serverPort'
+  | 'router'
+  | 'interface'
+  | 'floatingIp'
+  | 'securityGroup'
+  | 'securityGroupRule'
   | 'grant';
 
 export interface World {
@@ -42,7 +58,13 @@ export interface World {
   readonly bootImage: string;
   readonly steadyServers: readonly string[];
   /** Ids of the neighbour's things. */
-  readonly foreign: Readonly<{ server: string; image: string; keypair: string }>;
+  readonly foreign: Readonly<{ server: string; image: string; keypair: string; network: string }>;
+  readonly networks: SteadyNetworks;
+  /** The host on which everything is; never taken out of service. `uuid/number`. */
+  readonly hypervisor: string;
+  /** Hosts that nobody needs, `uuid/number`, and their names. */
+  readonly spareHosts: readonly string[];
+  readonly spareHostNames: readonly string[];
   readonly serviceId: string;
   readonly endpointId: string;
   /** Somebody whose password is changed again and again. */
@@ -135,21 +157,43 @@ export async function makeWorld(cloud: SpawnedCloud): Promise<World> {
   const steadyServers = await Promise.all(
     Array.from({ length: 6 }, (_, index) => serverOf(demo.token, `steady-${index}`, bootImage)),
   );
+  const tokensOf = { admin: admin.token, demo: demo.token, neighbour: neighbour.token };
+  const callers = {
+    get: (who: keyof typeof tokensOf, path: string) => send(tokensOf[who], 'GET', path),
+    send: (who: keyof typeof tokensOf, method: string, path: string, body: unknown) =>
+      send(tokensOf[who], method, path, body),
+  };
   const foreignImage = await imageOf(neighbour.token, SECRET);
   const foreign = {
     image: foreignImage,
     server: await serverOf(neighbour.token, SECRET, foreignImage, { metadata: { secret: SECRET } }),
     keypair: 'their-key',
+    network: await foreignNetwork(callers, SECRET),
   };
   const keypair = { name: 'their-key', public_key: `${PUBLIC_KEY} ${SECRET}` };
   assert.ok((await send(neighbour.token, 'POST', '/compute/v2.1/os-keypairs', { keypair })).ok);
   const json = async (path: string) =>
     (await (await send(admin.token, 'GET', path)).json()) as Record<string, { id: string }[]>;
 
+  const servicesAt = async (version: string) => {
+    const headers = { 'openstack-api-version': `compute ${version}` };
+    const response = await send(admin.token, 'GET', '/compute/v2.1/os-services', undefined, headers);
+    return ((await response.json()) as { services: { id: string | number; binary: string; host: string }[] }).services;
+  };
+  const numbers = await servicesAt('2.1');
+  const services = (await servicesAt('2.53')).map((each, index) => ({
+    ...each,
+    ids: `${each.id}/${numbers[index]?.id}`,
+  }));
+  const hosts = services.filter(({ binary }) => binary === 'nova-compute');
+  const spares = hosts.filter(({ host }) => host.startsWith('spare-'));
+
   const pools = Object.fromEntries(
     (
       [
         'server',
+        'serverGroup',
+        'consoleToken',
         'image',
         'queuedImage',
         'memberImage',
@@ -160,10 +204,24 @@ export async function makeWorld(cloud: SpawnedCloud): Promise<World> {
         'role',
         'token',
         'request',
+        'inFlight',
+        'aggregate',
+        'goneService',
+        'liveMigration',
+        'network',
+        'subnet',
+        'port',
+        'serverPort',
+        'router',
+        'interface',
+        'floatingIp',
+        'securityGroup',
+        'securityGroupRule',
         'grant',
       ] as const
     ).map((kind) => [kind, [] as string[]]),
   ) as Record<Kind, string[]>;
+  pools.goneService.push(...services.filter(({ host }) => host.startsWith('gone-')).map(({ ids }) => ids));
   const tokens = { admin: admin.token, demo: demo.token, reader: reader.token, neighbour: neighbour.token };
   return {
     url,
@@ -177,6 +235,10 @@ export async function makeWorld(cloud: SpawnedCloud): Promise<World> {
     changer: changer.user,
     steadyServers,
     foreign,
+    networks: await steadyNetworks(callers, demo.project),
+    hypervisor: hosts.find(({ host }) => !host.startsWith('spare-'))?.ids ?? '',
+    spareHosts: spares.map(({ ids }) => ids),
+    spareHostNames: spares.map(({ host }) => host),
     serviceId: (await json('/identity/v3/services')).services?.[0]?.id ?? '',
     endpointId: (await json('/identity/v3/endpoints')).endpoints?.[0]?.id ?? '',
     pools,
@@ -198,6 +260,9 @@ export function learn(world: World, name: string, status: number, headers: Reado
     if (id !== undefined && id !== '' && world.pools[kind].length < 400) world.pools[kind].push(id);
   };
   if (name === 'POST /identity/v3/auth/tokens') return put('token', headers.get('x-subject-token'));
+  if (name.endsWith('/remote-consoles')) return put('consoleToken', /token(?:=|%3D)([\w-]+)/.exec(text)?.[1]);
+  if (name.endsWith('/add_router_interface'))
+    return put('interface', /"id":"([^"]+)".*"subnet_id":"([^"]+)"/.exec(text)?.slice(1).join('/'));
   const made = MAKERS[name];
   if (!made) return;
   const [kind, key] = made;
@@ -207,16 +272,26 @@ export function learn(world: World, name: string, status: number, headers: Reado
   } catch {
     return;
   }
-  put(kind, key === '' ? body.id : (body[key]?.[kind === 'keypair' ? 'name' : 'id'] ?? undefined));
+  const id = key === '' ? body.id : body[key]?.[kind === 'keypair' ? 'name' : 'id'];
+  put(kind, id === undefined ? undefined : String(id));
   if (kind === 'server') put('request', `${body.server?.id}/${headers.get('x-compute-request-id')}`);
 }
 
 const MAKERS: Readonly<Record<string, readonly [Kind, string]>> = {
   'POST /compute/v2.1/servers': ['server', 'server'],
+  'POST /compute/v2.1/os-server-groups': ['serverGroup', 'server_group'],
+  'POST /compute/v2.1/os-aggregates': ['aggregate', 'aggregate'],
   'POST /compute/v2.1/flavors': ['flavor', 'flavor'],
   'POST /compute/v2.1/os-keypairs': ['keypair', 'keypair'],
   'POST /identity/v3/users': ['user', 'user'],
   'POST /identity/v3/projects': ['project', 'project'],
   'POST /identity/v3/roles': ['role', 'role'],
   'POST /image/v2/images': ['queuedImage', ''],
+  'POST /network/v2.0/networks': ['network', 'network'],
+  'POST /network/v2.0/subnets': ['subnet', 'subnet'],
+  'POST /network/v2.0/ports': ['port', 'port'],
+  'POST /network/v2.0/routers': ['router', 'router'],
+  'POST /network/v2.0/floatingips': ['floatingIp', 'floatingip'],
+  'POST /network/v2.0/security-groups': ['securityGroup', 'security_group'],
+  'POST /network/v2.0/security-group-rules': ['securityGroupRule', 'security_group_rule'],
 };

@@ -1,0 +1,3 @@
+import { testPart } from './suites.ts';
+
+testPart('images');
