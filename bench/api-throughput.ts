@@ -4,9 +4,9 @@
  */
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { guestImagePath } from '#cli/demo/guest-image.ts';
 import { startScript } from './lib/child.ts';
 import { type BenchCloud, startCloud } from './lib/cloud.ts';
+import { fill } from './lib/fill.ts';
 import { exchange } from './lib/http.ts';
 import { LOAD_HOW, requestsPerSecond } from './lib/load.ts';
 import type { Benchmark, Row } from './lib/row.ts';
@@ -22,7 +22,7 @@ export const apiThroughput: Benchmark = {
     const cloud = await startCloud(join(scratch, 'cloud'), { driver: 'fake' });
     try {
       say(`${SERVERS} simulated servers`);
-      await fill(cloud);
+      await fill(cloud, SERVERS);
       const seconds = quick ? 2 : 4;
       const rounds = quick ? 3 : 5;
       const rows = [await compare(cloud, scratch, { seconds, rounds, say })];
@@ -34,14 +34,6 @@ export const apiThroughput: Benchmark = {
     }
   },
 };
-
-async function fill(cloud: BenchCloud): Promise<void> {
-  const image = await cloud.addImage(guestImagePath(), 'guest', 'qcow2');
-  await cloud.launchActive(image, { name: 'web' }); // brings the image to the host
-  await cloud.launch(image, { count: SERVERS - 1, name: 'web' });
-  const { body } = await cloud.request<{ servers: { id: string }[] }>('GET', '/compute/v2.1/servers');
-  for (const { id } of body.servers) await cloud.untilStatus(id, 'ACTIVE');
-}
 
 async function compare(
   cloud: BenchCloud,

@@ -17,6 +17,9 @@ import { launchRate } from './launch-rate.ts';
 import { endAll, ROOT } from './lib/child.ts';
 import { asMarkdown, asText } from './lib/report.ts';
 import type { Benchmark, Row } from './lib/row.ts';
+import { manyProcesses } from './many-processes.ts';
+import { networkSize } from './network-size.ts';
+import { schedulerClaims } from './scheduler-claims.ts';
 import { schedulerDecision } from './scheduler-decision.ts';
 import { snapshot } from './snapshot.ts';
 import { start } from './start.ts';
@@ -29,6 +32,9 @@ const BENCHMARKS: readonly Benchmark[] = [
   snapshot,
   launchRate,
   schedulerDecision,
+  schedulerClaims,
+  manyProcesses,
+  networkSize,
   imageTransfer,
   tutorialRows,
 ];
@@ -71,7 +77,7 @@ for (const { name, run } of BENCHMARKS) {
     await rm(scratch, { recursive: true, force: true });
   }
 }
-process.stdout.write(`\n${asText(rows)}`);
+process.stdout.write(`\n${asText(rows)}\n${rows.map(({ what, how }) => `${what}: ${how}\n`).join('')}`);
 const isWhole = !wanted && !values.quick && failed === 0;
 if (isWhole && !values['no-write']) await writeFile(DOCUMENT, asMarkdown(rows));
 if (failed > 0) process.exitCode = 1;

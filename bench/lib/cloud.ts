@@ -26,29 +26,53 @@ export interface ServerView {
 
 const POLL_MS = 2;
 const PATIENCE_MS = 180_000;
+const UNLIMITED = { MICRONOVA_QUOTA_INSTANCES: '-1', MICRONOVA_QUOTA_CORES: '-1', MICRONOVA_QUOTA_RAM_MIB: '-1' };
 const MICROVERSION = 'compute 2.84';
 
 /** Starts a cloud on the folder and logs in as its administrator. Quotas are lifted: they are not what is measured. */
-export async function startCloud(dir: string, options: CloudOptions): Promise<BenchCloud> {
-  const args = ['up', '--data', dir, '--listen', '127.0.0.1:0', '--driver', options.driver, '--stop-guests'];
-  const child = await startChild(join(ROOT, 'bin/micronova'), [...args, '--hosts', String(options.hosts ?? 1)], {
+export function startCloud(dir: string, options: CloudOptions): Promise<BenchCloud> {
+  const args = ['up', '--driver', options.driver, '--hosts', String(options.hosts ?? 1), '--stop-guests'];
+  return entered(dir, args, options.nodeOptions === undefined ? {} : { NODE_OPTIONS: options.nodeOptions });
+}
+
+/** Starts one more process of a cloud of many, with every role and some simulated hosts; their record and their bus make it one. */
+export function startMember(
+  dir: string,
+  name: string,
+  shared: { readonly database: string; readonly bus: string; readonly images: string; readonly login: string },
+  hosts: number,
+): Promise<BenchCloud> {
+  const { database, bus, images, login } = shared;
+  const settings = { DATABASE: database, BUS: bus, IMAGE_STORE: images, DRIVER: 'fake', HOSTS: hosts, HOST_NAME: name };
+  const env = Object.fromEntries(Object.entries(settings).map(([key, value]) => [`MICRONOVA_${key}`, `${value}`]));
+  return entered(dir, ['serve', '--roles', 'api,conductor,scheduler,compute'], env, login);
+}
+
+async function entered(
+  dir: string,
+  args: readonly string[],
+  env: Readonly<Record<string, string>>,
+  login = dir,
+): Promise<BenchCloud> {
+  const all = [...args, '--data', dir, '--listen', '127.0.0.1:0'];
+  const child = await startChild(join(ROOT, 'bin/micronova'), all, {
     cwd: ROOT,
-    env: {
-      ...process.env,
-      MICRONOVA_QUOTA_INSTANCES: '-1',
-      MICRONOVA_QUOTA_CORES: '-1',
-      MICRONOVA_QUOTA_RAM_MIB: '-1',
-      ...(options.nodeOptions !== undefined && { NODE_OPTIONS: options.nodeOptions }),
-    },
+    env: { ...process.env, ...UNLIMITED, ...env },
   });
   const url = /^ready (\S+)/.exec(child.ready)?.[1];
   if (url === undefined) throw new Error(`not a ready line: ${child.ready}`);
   try {
-    return new BenchCloud(dir, url, child, await logIn(dir, url));
+    return new BenchCloud(dir, url, child, await logIn(login, url));
   } catch (error) {
     await child.end();
     throw error;
   }
+}
+
+interface LaunchOptions {
+  readonly flavor?: string;
+  readonly name?: string;
+  readonly network?: string | undefined;
 }
 
 export class BenchCloud {
@@ -100,14 +124,25 @@ export class BenchCloud {
     return put(`${this.url}/image/v2/images/${id}/file`, { ...this.headers, ...headers }, body);
   }
 
-  /** Asks for servers; they are being built when this returns. */
-  async launch(imageId: string, options: { flavor?: string; name?: string; count?: number } = {}): Promise<ServerView> {
-    const { flavor = '42', name = 'bench', count = 1 } = options;
-    const server = { name, imageRef: imageId, flavorRef: flavor, networks: 'none', min_count: count, max_count: count };
+  /** A network with DHCP; answers its id. */
+  async addNetwork(name: string, cidr: string): Promise<string> {
+    const { body } = await this.request<{ network: { id: string } }>('POST', '/network/v2.0/networks', {
+      network: { name },
+    });
+    const subnet = { network_id: body.network.id, ip_version: 4, cidr };
+    await this.request('POST', '/network/v2.0/subnets', { subnet });
+    return body.network.id;
+  }
+
+  /** Asks for servers, on no network where none is named; they are being built when this returns. */
+  async launch(imageId: string, options: LaunchOptions & { readonly count?: number } = {}): Promise<ServerView> {
+    const { flavor = '42', name = 'bench', count = 1, network } = options;
+    const networks = network === undefined ? 'none' : [{ uuid: network }];
+    const server = { name, imageRef: imageId, flavorRef: flavor, networks, min_count: count, max_count: count };
     return (await this.request<{ server: ServerView }>('POST', '/compute/v2.1/servers', { server })).body.server;
   }
 
-  async launchActive(imageId: string, options: { flavor?: string; name?: string } = {}): Promise<ServerView> {
+  async launchActive(imageId: string, options: LaunchOptions = {}): Promise<ServerView> {
     const server = await this.launch(imageId, options);
     await this.untilStatus(server.id, 'ACTIVE');
     return server;
