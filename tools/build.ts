@@ -1,4 +1,5 @@
-/** The bundle of `npm run package`: JavaScript, since Node strips no types inside node_modules. */
+/** The bundle of `npm run package:npm`: JavaScript, since Node strips no types inside node_modules. */
+import { cpSync } from 'node:fs';
 import { build } from 'esbuild';
 
 await build({
@@ -14,3 +15,6 @@ await build({
   // fastify and its parents are CommonJS and call `require`.
   banner: { js: "import { createRequire } from 'node:module'; const require = createRequire(import.meta.url);" },
 });
+
+// The console pages are read as files, beside the script that serves them.
+cpSync('src/services/consoles/web', 'dist/web', { recursive: true });

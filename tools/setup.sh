@@ -47,6 +47,10 @@ guest=$cache/guest-$(find guest-image -type f ! -name '*.md' | LC_ALL=C sort | x
 for_running="\
 qemu-system-x86 qemu-system-x86_64 runs the instances
 qemu-utils qemu-img creates, converts and inspects disks
+iproute2 ip makes the networks of guests
+nftables nft keeps guests and networks apart
+dnsmasq-base dnsmasq tells guests their addresses and names
+passt pasta is the networks' way out where nobody is root
 libatomic1 /usr/lib/*/libatomic.so.1 a library Node needs"
 for_building="\
 python3 python3 picks the guest image's drivers and libraries
@@ -87,7 +91,7 @@ $installed
 " in *"
 installed $package
 "*) continue ;; esac
-    missing="$missing$package a client the tests drive
+    missing="$missing$package asked for by this command
 "
   done
 }
@@ -135,6 +139,11 @@ if [ -n "$missing" ]; then
   echo "$missing" | while read -r package reason; do
     [ -z "$package" ] || printf '  %-16s %s\n' "$package" "$reason"
   done
+  # Tests start a PostgreSQL of their own; a server that runs for ever is nobody's wish.
+  case " $packages " in *" postgresql"*)
+    [ -e /etc/postgresql-common ] || quietly as_root sh -c 'mkdir -p /etc/postgresql-common/createcluster.d &&
+      echo "create_main_cluster = false" > /etc/postgresql-common/createcluster.d/micronova.conf' ;;
+  esac
   quietly as_root apt-get -q -o Acquire::Retries=3 update || say "the package lists could not be refreshed, using the old ones"
   # shellcheck disable=SC2086  # a list
   quietly as_root DEBIAN_FRONTEND=noninteractive apt-get -q -y -o Acquire::Retries=3 -o DPkg::Lock::Timeout=300 \

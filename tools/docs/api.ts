@@ -6,12 +6,18 @@ import { computeService } from '#services/api/compute-service.ts';
 import { MICROVERSIONS } from '#services/api/versions.ts';
 import { identityService } from '#services/identity/identity-service.ts';
 import { imageService } from '#services/image/image-service.ts';
+import { networkService } from '#services/network/network-service.ts';
 import { page, table } from './markdown.ts';
 
 /** Describing a service touches none of what it works with. */
 function services(): Service[] {
   const nothing: unknown = new Proxy({}, { get: () => nothing });
-  return [computeService(nothing as never), identityService(nothing as never), imageService(nothing as never)];
+  return [
+    computeService(nothing as never),
+    identityService(nothing as never),
+    imageService(nothing as never),
+    networkService(nothing as never),
+  ];
 }
 
 export function apiPage(): string {

@@ -1,5 +1,5 @@
 /** Every operation with its steps, as a page. */
-import { TRANSITIONS } from '#domain/instance/states.ts';
+import { TRANSITIONS } from '#domain/instance/transitions.ts';
 import { OPERATIONS } from '#operations/catalogue.ts';
 import { page, table } from './markdown.ts';
 
@@ -11,7 +11,7 @@ export function operationsPage(): string {
       step.task ?? '',
       step.undo ? 'taken back' : step.pointOfNoReturn ? 'point of no return' : 'nothing to take back',
     ]);
-    return `## ${kind}\n\nVersion ${version}; ends in \`${TRANSITIONS[kind].to}\`.\n\n${table(['step', 'does', 'task_state', 'after a failure'], rows)}`;
+    return `## ${kind}\n\nVersion ${version}; ends in \`${[TRANSITIONS[kind].to].flat().join(' or ')}\`.\n\n${table(['step', 'does', 'task_state', 'after a failure'], rows)}`;
   });
   return page(
     'Operations',
