@@ -1,8 +1,11 @@
 /**
  * Copying the disks of a guest that executes to another host, where the same empty layers lie over the same bases.
  *
- * One `blockdev-mirror` per disk writes over NBD; once it is ready, what the guest writes goes to both sides before the guest hears
- * that it is written, so it stays ready. Jobs and nodes have constant names: each guest has its own QEMU.
+ * One `blockdev-mirror` per disk writes over NBD; once it is ready, it follows what the guest writes, and is through soon after the
+ * guest stands still. Jobs and nodes have constant names: each guest has its own QEMU.
+ *
+ * In the background, never `write-blocking`: up to at least QEMU 7.2 a job of that kind that fails or is cancelled while the guest
+ * writes uses memory that it has freed, and takes the guest with it.
  */
 
 import { DriverError } from '../driver-error.ts';
@@ -32,7 +35,7 @@ export async function beginMirror(qmp: QmpClient, index: number, name: string, b
     device: nodeOf(index),
     target: nameOf(index),
     sync: 'top',
-    'copy-mode': 'write-blocking',
+    'copy-mode': 'background',
     speed: bytesPerSecond,
     'auto-dismiss': false, // the outcome can be asked for even if its event was missed
   });
@@ -47,7 +50,7 @@ export async function lookAtMirrors(qmp: QmpClient): Promise<readonly JobInfo[]>
   return jobs;
 }
 
-/** Ends ready mirrors when both sides are the same, which they stay as long as the guest does not execute. */
+/** Copies the last of ready mirrors and ends them; both sides stay the same as long as the guest does not execute. */
 export async function completeMirrors(qmp: QmpClient): Promise<void> {
   const ids = (await lookAtMirrors(qmp)).map(({ id }) => id);
   // Without force this completes one that is ready.

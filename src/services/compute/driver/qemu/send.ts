@@ -1,6 +1,6 @@
 /**
- * Sending a guest that executes to another host: first its disks, which then stay the same on both sides, then its memory; for the
- * last of that QEMU stops the processors (`pause-before-switchover`), the disks are let go of, and it ends.
+ * Sending a guest that executes to another host: first its disks, which are then followed, then its memory; for the last of that
+ * QEMU stops the processors (`pause-before-switchover`), the last of the disks is copied, they are let go of, and it ends.
  *
  * The other side has said that it read everything (`return-path`) before this resolves. Until then QEMU lets the guest go on by
  * itself when anything breaks.
@@ -82,7 +82,7 @@ export async function removeSending(qmp: QmpClient, dir: string): Promise<void> 
   await removeOutgoing(dir);
 }
 
-/** Copies the disks until they are the same on both sides. */
+/** Copies the disks until there is nothing left but what the guest writes from now on. */
 async function sendDisks(
   qmp: QmpClient,
   outgoing: Outgoing,

@@ -107,7 +107,7 @@ export class QemuHost {
       const nodes = (await qmp.execute('query-named-block-nodes', { flat: true })).map((node) => node['node-name']);
       return {
         jobs: await qmp.execute('query-jobs'),
-        nodes: nodes.filter((name) => !name?.startsWith('#')).toSorted(),
+        nodes: nodes.toSorted(),
         files: [...(await readdir(this.dir)), ...(await readdir(join(this.dir, 'own')))].toSorted(),
       };
     } finally {

@@ -102,7 +102,7 @@ export interface QmpCommands {
       device: string;
       target: string;
       sync: 'top';
-      'copy-mode': 'write-blocking';
+      'copy-mode': 'background';
       speed: number;
       'auto-dismiss': boolean;
     };
