@@ -7,6 +7,7 @@ import pino from 'pino';
 import { openSqlite } from '#db/sqlite.ts';
 import type { AuthContext } from '#http/auth.ts';
 import { httpServer, mount } from '#http/server.ts';
+import { authContext } from '#http/testing/auth-context.ts';
 import { networkService } from '#services/network/network-service.ts';
 import { fillNetworks } from './lib/many-networks.ts';
 import type { Benchmark, Row } from './lib/row.ts';
@@ -16,20 +17,9 @@ const NETWORKS = 1_000;
 const PORTS = 10;
 const GOAL = 2;
 
-const who = (projectId: string, roles: readonly string[]): AuthContext => ({
-  userId: 'u',
-  userName: 'u',
-  userDomainId: 'default',
-  projectId,
-  projectName: projectId,
-  roles,
-  isAdmin: roles.includes('admin'),
-  expiresAt: Number.MAX_SAFE_INTEGER,
-});
-
 const CALLERS: Readonly<Record<string, AuthContext>> = {
-  owner: who('project-0', ['member', 'reader']),
-  admin: who('admin', ['admin', 'member', 'reader']),
+  owner: authContext('owner', 'project-0', ['member', 'reader']),
+  admin: authContext('admin', 'admin', ['admin', 'member', 'reader']),
 };
 
 export const networkSize: Benchmark = {

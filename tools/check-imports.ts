@@ -56,7 +56,7 @@ const ONLY_IN: Readonly<Record<string, string>> = {
 };
 
 /** Test harnesses that live beside what they test. */
-const EXEMPT = /(\.test\.ts|-harness\.ts|\/harness\.ts|\/conformance\.ts|\/conformance-child\.ts|\/testing\/.*)$/;
+const EXEMPT = /(\.test\.ts|-harness\.ts|\/harness\.ts|\/conformance\.ts|\/testing\/.*)$/;
 
 const IMPORT =
   /^\s*(?:import|export)\b[^'"]*?from\s+['"]([^'"]+)['"]|^\s*import\s+['"]([^'"]+)['"]|\bimport\(\s*['"]([^'"]+)['"]\s*\)/gm;

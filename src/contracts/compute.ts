@@ -5,6 +5,11 @@ import { ConfigDrive, GuestStatus, Id, Mac, Nic, Nothing, Resources } from './gu
 import { Offer, OfferedGuest, OfferedLiveGuest } from './offer.ts';
 
 const OneServer = Type.Object({ serverId: Id });
+const OfferRequest = Type.Object({
+  serverId: Id,
+  /** Whoever asks knows that there may be nothing to copy. */
+  mayShare: Type.Optional(Type.Boolean()),
+});
 
 export const computeContract = contract('compute', {
   createGuest: {
@@ -136,11 +141,7 @@ export const computeContract = contract('compute', {
   offerGuest: {
     kind: 'call',
     timeout: 'normal',
-    input: Type.Object({
-      serverId: Id,
-      /** Whoever asks knows that there may be nothing to copy. */
-      mayShare: Type.Optional(Type.Boolean()),
-    }),
+    input: OfferRequest,
     output: Type.Object({ offer: Offer, guest: OfferedGuest }),
     doc: 'Holds the disks of a stopped guest out to another agent, until `withdrawOffer`, or nobody has come for a while.',
   },
@@ -165,11 +166,7 @@ export const computeContract = contract('compute', {
   offerBases: {
     kind: 'call',
     timeout: 'normal',
-    input: Type.Object({
-      serverId: Id,
-      /** Whoever asks knows that there may be nothing to copy. */
-      mayShare: Type.Optional(Type.Boolean()),
-    }),
+    input: OfferRequest,
     output: Type.Object({ offer: Offer, guest: OfferedLiveGuest }),
     doc: 'Holds the images below the disks of a running or paused guest out to another agent, until `withdrawOffer`, or nobody has come for a while.',
   },

@@ -5,21 +5,12 @@ import { test } from 'node:test';
 import { Type } from 'typebox';
 import { CloudError } from '#domain/errors.ts';
 import { openLogs } from '#observe/log.ts';
-import type { AuthContext } from './auth.ts';
 import { computeFault, type FaultWriter, identityFault, imageFault } from './fault.ts';
 import { route } from './route.ts';
 import { httpServer, mount } from './server.ts';
+import { authContext } from './testing/auth-context.ts';
 
-const USER: AuthContext = {
-  userId: 'u',
-  userName: 'u',
-  userDomainId: 'default',
-  projectId: 'p',
-  projectName: 'p',
-  roles: ['member'],
-  isAdmin: false,
-  expiresAt: Number.MAX_SAFE_INTEGER,
-};
+const USER = authContext('u', 'p', ['member']);
 
 function service(name: string, fault: FaultWriter) {
   const doc = name;

@@ -14,6 +14,7 @@ import { serverRow } from '#db/testing/server-row.ts';
 import { openTestDatabase } from '#db/testing/test-database.ts';
 import type { AuthContext } from '#http/auth.ts';
 import { httpServer, mount } from '#http/server.ts';
+import { authContext } from '#http/testing/auth-context.ts';
 import { openLogs } from '#observe/log.ts';
 import { type ApiDeps, DEFAULT_LIFECYCLE, DEFAULT_QUOTA, type Lifecycle, type Quota } from './api-deps.ts';
 import { computeService } from './compute-service.ts';
@@ -178,24 +179,13 @@ export async function apiHarness(quota: Partial<Quota> = {}, lifecycle: Partial<
   });
 }
 
-const context = (userName: string, projectId: string, roles: string[]): AuthContext => ({
-  userId: `user-${userName}`,
-  userName,
-  userDomainId: 'default',
-  projectId,
-  projectName: projectId,
-  roles,
-  isAdmin: roles.includes('admin'),
-  expiresAt: Number.MAX_SAFE_INTEGER,
-});
-
 const MEMBER = ['member', 'reader'];
 const CONTEXTS: Readonly<Record<string, AuthContext>> = {
-  admin: context('admin', PROJECTS.admin, ['admin', ...MEMBER]),
-  demo: context('demo', PROJECTS.demo, MEMBER),
-  mate: context('mate', PROJECTS.demo, MEMBER),
-  reader: context('reader', PROJECTS.demo, ['reader']),
-  other: context('other', PROJECTS.other, MEMBER),
+  admin: authContext('admin', PROJECTS.admin, ['admin', ...MEMBER]),
+  demo: authContext('demo', PROJECTS.demo, MEMBER),
+  mate: authContext('mate', PROJECTS.demo, MEMBER),
+  reader: authContext('reader', PROJECTS.demo, ['reader']),
+  other: authContext('other', PROJECTS.other, MEMBER),
 };
 
 /** An active image of 1 MiB. */

@@ -9,6 +9,7 @@ import type { Database } from '#db/database.ts';
 import { openTestDatabase } from '#db/testing/test-database.ts';
 import type { AuthContext } from '#http/auth.ts';
 import { httpServer, mount } from '#http/server.ts';
+import { authContext } from '#http/testing/auth-context.ts';
 import type { ImageLimits } from './deps.ts';
 import { imageService, recoverImages } from './image-service.ts';
 import { directoryStore } from './store/directory-store.ts';
@@ -16,24 +17,13 @@ import type { ImageStore } from './store/image-store.ts';
 
 export type Token = 'admin' | 'demo' | 'other' | 'third' | 'reader' | 'service';
 
-const who = (userName: string, projectId: string, roles: string[]): AuthContext => ({
-  userId: `user-${userName}`,
-  userName,
-  userDomainId: 'default',
-  projectId,
-  projectName: projectId,
-  roles,
-  isAdmin: roles.includes('admin'),
-  expiresAt: Number.MAX_SAFE_INTEGER,
-});
-
 const CALLERS: Readonly<Record<Token, AuthContext>> = {
-  admin: who('admin', 'project-admin', ['admin', 'member', 'reader']),
-  demo: who('demo', 'project-demo', ['member', 'reader']),
-  other: who('other', 'project-other', ['member', 'reader']),
-  third: who('third', 'project-third', ['member', 'reader']),
-  reader: who('reader', 'project-demo', ['reader']),
-  service: who('nova', 'project-service', ['service']),
+  admin: authContext('admin', 'project-admin', ['admin', 'member', 'reader']),
+  demo: authContext('demo', 'project-demo', ['member', 'reader']),
+  other: authContext('other', 'project-other', ['member', 'reader']),
+  third: authContext('third', 'project-third', ['member', 'reader']),
+  reader: authContext('reader', 'project-demo', ['reader']),
+  service: authContext('nova', 'project-service', ['service']),
 };
 
 export interface Reply {

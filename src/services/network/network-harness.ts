@@ -5,28 +5,18 @@ import type { Database } from '#db/database.ts';
 import { openTestDatabase } from '#db/testing/test-database.ts';
 import type { AuthContext } from '#http/auth.ts';
 import { httpServer, mount } from '#http/server.ts';
+import { authContext } from '#http/testing/auth-context.ts';
 import { networkService } from './network-service.ts';
 
 export type Token = 'admin' | 'demo' | 'other' | 'reader';
 
 export const PROJECTS = { admin: 'project-admin', demo: 'project-demo', other: 'project-other' } as const;
 
-const who = (userName: string, projectId: string, roles: string[]): AuthContext => ({
-  userId: `user-${userName}`,
-  userName,
-  userDomainId: 'default',
-  projectId,
-  projectName: projectId,
-  roles,
-  isAdmin: roles.includes('admin'),
-  expiresAt: Number.MAX_SAFE_INTEGER,
-});
-
 const CALLERS: Readonly<Record<Token, AuthContext>> = {
-  admin: who('admin', PROJECTS.admin, ['admin', 'member', 'reader']),
-  demo: who('demo', PROJECTS.demo, ['member', 'reader']),
-  other: who('other', PROJECTS.other, ['member', 'reader']),
-  reader: who('reader', PROJECTS.demo, ['reader']),
+  admin: authContext('admin', PROJECTS.admin, ['admin', 'member', 'reader']),
+  demo: authContext('demo', PROJECTS.demo, ['member', 'reader']),
+  other: authContext('other', PROJECTS.other, ['member', 'reader']),
+  reader: authContext('reader', PROJECTS.demo, ['reader']),
 };
 
 export interface Reply {
