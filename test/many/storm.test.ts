@@ -13,14 +13,14 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { emptyDisk } from '../cloud.ts';
 import { eventually } from '../eventually.ts';
 import { type Prng, prng } from '../fuzz/prng.ts';
-import type { TestServer } from '../server.ts';
+import { TestServer } from '../server.ts';
 import { CloudOfProcesses } from './cloud-of-processes.ts';
 
 const OPERATIONS = Number(process.env.MICRONOVA_STORM_OPERATIONS ?? 1_200);
 const SEED = Number(process.env.MICRONOVA_STORM_SEED ?? Math.floor(Math.random() * 2 ** 31));
 const AGENTS = 4;
 const HOSTS_EACH = 25;
-const WORKERS = 60;
+const WORKERS = 90;
 /** Two of these fill a simulated host, and with what moves hold the cloud is nearly full. */
 const HUGE = { id: 'huge', name: 'huge', ram: 100_000, vcpus: 1, disk: 1 };
 const LARGER = { ...HUGE, id: 'larger', name: 'larger', ram: 110_000 };
@@ -72,7 +72,7 @@ test('a storm: every operation ends, nothing is booked twice, stuck or left behi
   const storm = new Storm(cloud, image);
   const begun = performance.now();
   const faults = storm.strike();
-  await Promise.all(Array.from({ length: WORKERS }, (_, index) => storm.work(prng(SEED, index))));
+  await Promise.all(Array.from({ length: WORKERS }, (_, index) => storm.work(`user-${index}`, prng(SEED, index))));
   storm.over.abort();
   await faults;
   const seconds = (performance.now() - begun) / 1000;
@@ -114,20 +114,28 @@ class Storm {
     this.#image = image;
   }
 
-  /** One user after the other: launches a server and does with it what comes to mind, until enough was asked for. */
-  async work(random: Prng): Promise<void> {
+  /** A user launches a server and does with it what comes to mind, one server after the other, until enough was asked for. */
+  async work(name: string, random: Prng): Promise<void> {
     let server: TestServer | null = null;
     while (this.#asked < OPERATIONS) {
       try {
+        // Whoever did not hear the answer looks for what was accepted all the same, or it would hold its room for ever.
+        server ??= await this.#find(name);
         if (!server) {
-          server = await this.#cloud.launch(this.#image, { flavorRef: HUGE.id });
+          server = await this.#cloud.launch(this.#image, { name, flavorRef: HUGE.id });
           this.#asked += 1;
         } else if (!(await this.#next(server, random))) server = null;
       } catch {
-        // An api that was killed, a record that is away: the user tries again. What was accepted is in the record.
+        // An api that was killed, a record that is away: the user tries again.
         await delay(100);
       }
     }
+  }
+
+  async #find(name: string): Promise<TestServer | null> {
+    const demo = await this.#cloud.as('demo');
+    const { servers } = await demo.ok<{ servers: { id: string }[] }>('GET', `/compute/v2.1/servers?name=^${name}$`);
+    return servers[0] ? new TestServer(this.#cloud, 'demo', servers[0].id, '') : null;
   }
 
   /** Waits for its server to rest and asks for something else; false when it is gone. */
