@@ -43,16 +43,15 @@ export class Bench {
   readonly commands: Commands;
   readonly tag: string;
   readonly dir: string;
-  /** A folder for what guests read and write. */
-  readonly files = mkdtempSync(join(tmpdir(), 'micronova-guests-'));
   readonly said: string[] = [];
   readonly #guests: Guest[] = [];
+  #files: string | undefined;
 
   constructor(options: BenchOptions = {}) {
     const { kind = 'rooted', tag = freeTag(), within = [], underlay = null, qemuUid = null } = options;
     this.tag = tag;
     this.dir = options.dir ?? mkdtempSync(join(tmpdir(), 'micronova-network-'));
-    for (const each of [this.dir, this.files]) chmodSync(each, 0o711);
+    chmodSync(this.dir, 0o711);
     let base: Base;
     const commands = new Commands({
       dir: this.dir,
@@ -91,6 +90,15 @@ export class Bench {
     const bench = new Bench(options);
     await bench.plane.recover();
     return bench;
+  }
+
+  /** A folder for what guests read and write. Made when it is needed: one that is to be killed has no guests, and removes nothing. */
+  get files(): string {
+    if (this.#files === undefined) {
+      this.#files = mkdtempSync(join(tmpdir(), 'micronova-guests-'));
+      chmodSync(this.#files, 0o711);
+    }
+    return this.#files;
   }
 
   /** A guest behind a port of the plan. */
@@ -135,15 +143,10 @@ export class Bench {
     return this.commands.run(null, argv);
   }
 
-  /** Leaves everything to whoever has the same folder and tag. */
-  forget(): void {
-    rmSync(this.files, { recursive: true, force: true });
-  }
-
   async [Symbol.asyncDispose](): Promise<void> {
     for (const guest of this.#guests) await guest.remove();
     await this.plane.remove();
-    for (const each of [this.dir, this.files]) rmSync(each, { recursive: true, force: true });
+    for (const each of [this.dir, this.#files]) if (each) rmSync(each, { recursive: true, force: true });
   }
 }
 

@@ -19,4 +19,3 @@ const bench = new Bench({
 await bench.plane.recover();
 await bench.plane.apply(plan);
 await bench.plane.close();
-bench.forget();

@@ -34,7 +34,6 @@ for (const [kind, every] of [
       await next.plane.apply(each);
       const found = await picture(next);
       await next.plane.close();
-      next.forget();
       const before = wanted.get(each);
       if (before) assert.deepEqual(differences(before, found), [], what);
       wanted.set(each, found);
