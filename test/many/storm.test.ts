@@ -21,7 +21,9 @@ const SEED = Number(process.env.MICRONOVA_STORM_SEED ?? Math.floor(Math.random()
 const AGENTS = 4;
 const HOSTS_EACH = 25;
 const WORKERS = 90;
-/** Two of these fill a simulated host, and with what moves hold the cloud is nearly full. */
+/** Servers that nobody uses. With them and with what moves hold the cloud is so full that some operations find no room. */
+const IDLE = 80;
+/** Two of these fill a simulated host. */
 const HUGE = { id: 'huge', name: 'huge', ram: 100_000, vcpus: 1, disk: 1 };
 const LARGER = { ...HUGE, id: 'larger', name: 'larger', ram: 110_000 };
 
@@ -69,6 +71,7 @@ test('a storm: every operation ends, nothing is booked twice, stuck or left behi
   ]);
   await cloud.open();
   const image = await prepare(cloud);
+  for (let each = 0; each < IDLE; each++) await cloud.launch(image, { name: 'idle', flavorRef: HUGE.id });
   const storm = new Storm(cloud, image);
   const begun = performance.now();
   const faults = storm.strike();
