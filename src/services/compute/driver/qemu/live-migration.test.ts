@@ -4,12 +4,14 @@
  */
 
 import assert from 'node:assert/strict';
+import { execFile } from 'node:child_process';
 import { chmod, mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Duplex } from 'node:stream';
 import { afterEach, beforeEach, describe, test } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
+import { promisify } from 'node:util';
 import type { SerialConsole } from '../../../../cli/serial-console.ts';
 import { findUser } from '../../qemu-user.ts';
 import { childAt, processesIn, until } from '../conformance.ts';
@@ -17,6 +19,7 @@ import type { JobControl, MoveStream } from '../driver.ts';
 import { listen, longestGap, QemuHost } from '../testing/qemu-host.ts';
 import { wire } from '../testing/wire.ts';
 
+const run = promisify(execFile);
 const ID = '0d6cbd68-4d0e-4d3f-8f29-5f3f6a3c0004';
 const MIB = 2 ** 20;
 const isRoot = process.geteuid?.() === 0;
@@ -232,6 +235,38 @@ describe('live migration of QEMU guests', { concurrency: false }, () => {
     t.diagnostic(
       `${Math.round(passed / MIB)} MiB went; ${Math.round(performance.now() - hurried)} ms from the hurry on`,
     );
+    await target.driver.start(ID);
+    await target.ticksOn();
+    guest.close();
+  });
+
+  test('a guest that writes to its disk faster than the line takes it: hurried, it goes', async () => {
+    await prepare();
+    const guest = await begin();
+    await guest.run('head -c 10000000 /dev/urandom > /run/a');
+    const write = 'dd if=/run/a of=/dev/vdb bs=64k seek=$((n % 9)) conv=fsync,notrunc 2>/dev/null';
+    guest.send(`n=0; while ${write}; do n=$((n + 1)); echo "tick $n"; done\n`);
+    await source.ticksOn();
+    await target.driver.receive(target.spec());
+    const behind = Promise.withResolvers<undefined>();
+    const slow = async (name: MoveStream) => {
+      const far = await target.driver.openIncoming(ID, name);
+      if (name === 'memory') return far;
+      let passed = 0;
+      return wire(far, (now) => {
+        const takesMs = (now - passed) / 4_000; // 4 MB a second
+        passed = now;
+        // More than it writes to, so parts of it have gone twice.
+        if (passed > 32 * MIB) behind.resolve(undefined);
+        return delay(takesMs);
+      });
+    };
+    const migrating = source.driver.migrate(ID, slow, control());
+    await Promise.race([behind.promise, migrating.then(() => assert.fail('it went by itself'))]);
+    await source.driver.hurry(ID);
+    await migrating;
+    const disks = [source, target].map(({ dir }) => join(dir, 'second.qcow2'));
+    await run('qemu-img', ['compare', '-U', ...disks]);
     await target.driver.start(ID);
     await target.ticksOn();
     guest.close();

@@ -4,8 +4,8 @@
  * One `blockdev-mirror` per disk writes over NBD; once it is ready, it follows what the guest writes, and is through soon after the
  * guest stands still. Jobs and nodes have constant names: each guest has its own QEMU.
  *
- * In the background, never `write-blocking`: up to at least QEMU 7.2 a job of that kind that fails or is cancelled while the guest
- * writes uses memory that it has freed, and takes the guest with it.
+ * In the background, never `write-blocking`: with QEMU 7.2 a job of that kind that fails or is cancelled while the guest writes uses
+ * memory that it has freed, and takes the guest with it.
  */
 
 import { DriverError } from '../driver-error.ts';
